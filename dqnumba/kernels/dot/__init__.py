@@ -1,0 +1,5 @@
+"""Vector kernels: the same integers as :mod:`dqnumba.kernels.reference`, in registers and cache blocks.
+
+``simd`` makes LLVM's vectors values that a Numba function can hold; ``micro`` compiles kernels of one uniform C
+signature that work on a block of rows; ``executor`` runs lists of them, serially or over threads.
+"""

@@ -1,0 +1,149 @@
+"""Micro-kernels: compiled functions of one C signature that do one operation on a block of rows.
+
+    void kernel(int64 op, int64 start, int64 stop, int64 scratch)
+
+``op`` is the address of the operation's record, a row of int64 fields: field 0 is the address of the kernel itself,
+the others are its own (written by the builder function that stands beside each kernel). ``start .. stop`` are the rows
+of the block, ``scratch`` the address of the memory of the thread that runs it.
+
+An operand with rows is three fields (a *place*): base address, row stride in bytes, and 1 if it lives in the thread's
+scratch memory (then the base is an offset there, and row ``start`` of the block is its row 0), else 0. ``place(op, k,
+start, scratch)`` gives the address of row 0, real or virtual, so that row i is always at ``place + i * stride``.
+
+A kernel is compiled at its first use and kept on disk. Kernels call helpers of other files of this folder, which
+Numba's cache would not notice to have changed: its entries carry a digest of all files of the folder instead.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from types import FunctionType
+
+import numpy as np
+from numba import njit, types
+from numba.core.caching import NullCache
+from numba.core.ccallback import CFunc
+from numba.core.dispatcher import Dispatcher
+
+from .simd import i64_at
+
+__all__ = ["FIELDS", "LOCAL", "Micro", "driver", "folder_digest", "helper", "micro", "new_op", "place", "put_place", "stride"]
+
+_log = logging.getLogger("dqnumba")
+
+FIELDS = 64
+"""Fields of an operation's record."""
+
+LOCAL = 1
+"""Third field of a place in scratch memory."""
+
+_SIGNATURE = ((types.int64,) * 4, types.void)
+
+helper = njit(nogil=True, error_model="numpy", _nrt=False)
+"""Decorator of functions that micro-kernels call; they are compiled into each caller."""
+
+
+@functools.cache
+def folder_digest() -> str:
+    """SHA-256 over the sources of this folder."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+class Micro:
+    """A micro-kernel, compiled when its address is asked for the first time.
+
+    Parameters
+    ----------
+    function : function
+        Of four int64, in the part of Python that Numba compiles; no arrays, no exceptions.
+    """
+
+    def __init__(self, function: FunctionType) -> None:
+        self.function = function
+        self.__name__, self.__doc__ = function.__name__, function.__doc__
+        self._compiled: CFunc | None = None
+
+    @property
+    def address(self) -> int:
+        """Address of the machine code."""
+        if self._compiled is None:
+            self._compiled = self._compile()
+        return self._compiled.address
+
+    @property
+    def was_cached(self) -> bool:
+        """Whether the machine code came from disk; False before the first use."""
+        return self._compiled is not None and self._compiled.cache_hits > 0
+
+    def assembly(self) -> str:
+        """The machine code as text."""
+        self.address  # noqa: B018 - compiles
+        return self._compiled._library.get_asm_str()
+
+    def _compile(self) -> CFunc:
+        options = {"nopython": True, "error_model": "numpy", "_nrt": False}
+        compiled = CFunc(self.function, _SIGNATURE, locals={}, options=options)
+        _cache_by_folder(compiled)
+        compiled.compile()
+        return compiled
+
+
+def _cache_by_folder(compiled: CFunc | Dispatcher) -> None:
+    """Keep machine code on disk under the digest of this folder; without a writable place, or with a Numba whose
+    inside has changed, compile anew in each process."""
+    try:
+        compiled.enable_caching()
+        compiled._cache._cache_file._source_stamp = folder_digest()
+    except (RuntimeError, AttributeError, OSError) as error:
+        compiled._cache = NullCache()
+        _log.debug("no kernel cache (%s); set NUMBA_CACHE_DIR to a writable folder", error)
+
+
+def driver(**options: bool) -> Callable[[Callable], Dispatcher]:
+    """Decorate a compiled function that Python calls and that uses helpers of this folder."""
+
+    def decorate(function: Callable) -> Dispatcher:
+        dispatcher = njit(nogil=True, **options)(function)
+        _cache_by_folder(dispatcher)
+        return dispatcher
+
+    return decorate
+
+
+def micro(function: Callable[..., None]) -> Micro:
+    """Decorate a micro-kernel."""
+    return Micro(function)
+
+
+@helper
+def place(op, k, start, scratch):
+    """Address of row 0 of the place in fields k, k + 1, k + 2."""
+    base = i64_at(op + 8 * k)
+    if i64_at(op + 8 * (k + 2)):
+        return base + scratch - start * i64_at(op + 8 * (k + 1))
+    return base
+
+
+@helper
+def stride(op, k):
+    """Row stride in bytes of the place in fields k, k + 1, k + 2."""
+    return i64_at(op + 8 * (k + 1))
+
+
+def new_op(kernel: Micro) -> np.ndarray:
+    """An empty record for ``kernel``: (FIELDS,) int64 with its address in field 0."""
+    op = np.zeros(FIELDS, np.int64)
+    op[0] = kernel.address
+    return op
+
+
+def put_place(op: np.ndarray, k: int, base: int, row_stride: int, local: bool = False) -> None:
+    """Write a place into fields k, k + 1, k + 2."""
+    op[k : k + 3] = base, row_stride, int(local)
