@@ -17,10 +17,10 @@ from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
 
 __all__ = [
-    "Vector", "address_of", "add", "bitcast", "broadcast", "f32_at", "f32x16", "i16x32", "i32_at", "i32x16", "i64_at",
-    "i64x8", "i8_at", "i8x16", "i8x32", "i8x64", "load", "maximum", "minimum", "multiply", "narrow", "part",
-    "prefetch", "select_gt", "set_f32", "set_i64", "set_i8", "shift_left", "shift_right", "splat", "store", "subtract",
-    "widen", "zeros",
+    "Vector", "add", "address_of", "bit_and", "bit_xor", "bitcast", "broadcast", "f32_at", "f32x16", "i16x16", "i16x32",
+    "i32_at", "i32x16", "i64_at", "i64x8", "i8_at", "i8x16", "i8x32", "i8x64", "i8x8", "load", "maximum", "minimum",
+    "multiply", "narrow", "part", "prefetch", "scaled", "select_gt", "set_f32", "set_i16", "set_i32", "set_i64",
+    "set_i8", "shift_left", "shift_right", "splat", "store", "store_first", "subtract", "to_float", "widen", "zeros",
 ]  # fmt: skip
 
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
@@ -33,6 +33,11 @@ class Vector(types.Type):
         self.kind, self.lanes = kind, lanes
         super().__init__(name=f"Vector({kind} x {lanes})")
 
+    def __reduce__(self) -> tuple:
+        """As its constructor: Numba's own way writes a number that differs between processes, and a kernel that closes
+        over a vector type would never be found in the cache on disk."""
+        return Vector, (self.kind, self.lanes)
+
     @property
     def ir(self) -> ir.VectorType:
         """The LLVM type."""
@@ -43,18 +48,15 @@ def _element(kind: str) -> ir.Type:
     return ir.FloatType() if kind == "f32" else ir.IntType(int(kind[1:]))
 
 
-def _suffix(kind: str) -> str:
-    return "f32" if kind == "f32" else kind
-
-
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Vector) -> None:
         super().__init__(manager, kind, kind.ir)
 
 
-i8x16, i8x32, i8x64 = Vector("i8", 16), Vector("i8", 32), Vector("i8", 64)
-i16x32, i32x16, i64x8, f32x16 = Vector("i16", 32), Vector("i32", 16), Vector("i64", 8), Vector("f32", 16)
+i8x8, i8x16, i8x32, i8x64 = Vector("i8", 8), Vector("i8", 16), Vector("i8", 32), Vector("i8", 64)
+i16x16, i16x32, i32x16, i64x8 = Vector("i16", 16), Vector("i16", 32), Vector("i32", 16), Vector("i64", 8)
+f32x16 = Vector("f32", 16)
 
 
 def _pointer(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
@@ -99,7 +101,7 @@ def _scalar_store(name: str, kind: types.Type):
             builder.store(args[1], pointer, align=1)
             return context.get_dummy_value()
 
-        return types.void(types.int64, kind), codegen
+        return types.void(types.int64, kind), codegen  # Numba casts the value, integers modulo 2**bits
 
     typed.__name__ = name
     typed.__doc__ = f"Write a {kind} to an address."
@@ -107,6 +109,8 @@ def _scalar_store(name: str, kind: types.Type):
 
 
 set_i8 = _scalar_store("set_i8", types.int8)
+set_i16 = _scalar_store("set_i16", types.int16)
+set_i32 = _scalar_store("set_i32", types.int32)
 set_i64 = _scalar_store("set_i64", types.int64)
 set_f32 = _scalar_store("set_f32", types.float32)
 
@@ -141,7 +145,7 @@ def store_first(typingctx, address, vector, lanes):
         vector_ir, mask_ir = args[1].type, ir.VectorType(ir.IntType(1), vector.lanes)
         numbers = ir.Constant(ir.VectorType(_I64, vector.lanes), list(range(vector.lanes)))
         mask = builder.icmp_signed("<", numbers, _splat(builder, args[2], vector.lanes))
-        name = f"llvm.masked.store.v{vector.lanes}{_suffix(vector.kind)}.p0"
+        name = f"llvm.masked.store.v{vector.lanes}{vector.kind}.p0"
         kind = ir.FunctionType(ir.VoidType(), [vector_ir, vector_ir.as_pointer(), _I32, mask_ir])
         function = cgutils.get_or_insert_function(builder.module, kind, name)
         builder.call(function, [args[1], _pointer(builder, args[0], vector_ir), ir.Constant(_I32, 1), mask])
