@@ -13,7 +13,7 @@ import numba
 
 from dqnumba.kernels._twin import Twin
 
-__all__ = ["PARALLEL_WORK", "chunk_of"]
+__all__ = ["PARALLEL_WORK", "chunk_of", "threads_for"]
 
 PARALLEL_WORK = 1_000_000
 """Elementary operations on small integers (some tens of microseconds) below which waking threads does not pay."""
@@ -29,14 +29,19 @@ def chunk_of(rows: int, work: int) -> int:
     where the threading layer is not known to be thread safe (numba's workqueue aborts the process on
     concurrent use).
     """
-    if work < PARALLEL_WORK or rows < 2:
-        return 0
-    if Twin._launched_in is not None and Twin._launched_in != os.getpid():
-        return 0
-    if threading.current_thread() is not threading.main_thread() and not _layer_is_thread_safe():
-        return 0
-    threads = _number_of_threads()
+    threads = threads_for(work) if rows > 1 else 1
     return max(1, min(_CHUNK, rows // (4 * threads))) if threads > 1 else 0
+
+
+def threads_for(work: int) -> int:
+    """Threads to run on; 1 in the cases that :func:`chunk_of` names."""
+    if work < PARALLEL_WORK:
+        return 1
+    if Twin._launched_in is not None and Twin._launched_in != os.getpid():
+        return 1
+    if threading.current_thread() is not threading.main_thread() and not _layer_is_thread_safe():
+        return 1
+    return _number_of_threads()
 
 
 def _number_of_threads() -> int:

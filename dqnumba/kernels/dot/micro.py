@@ -31,7 +31,19 @@ from numba.core.dispatcher import Dispatcher
 
 from .simd import i64_at
 
-__all__ = ["FIELDS", "LOCAL", "Micro", "driver", "folder_digest", "helper", "micro", "new_op", "place", "put_place", "stride"]
+__all__ = [
+    "FIELDS",
+    "LOCAL",
+    "Micro",
+    "driver",
+    "folder_digest",
+    "helper",
+    "micro",
+    "new_op",
+    "place",
+    "put_place",
+    "stride",
+]
 
 _log = logging.getLogger("dqnumba")
 

@@ -17,10 +17,55 @@ from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
 
 __all__ = [
-    "Vector", "add", "address_of", "bit_and", "bit_xor", "bitcast", "broadcast", "f32_at", "f32x16", "i16x16", "i16x32",
-    "i32_at", "i32x16", "i64_at", "i64x8", "i8_at", "i8x16", "i8x32", "i8x64", "i8x8", "load", "maximum", "minimum",
-    "multiply", "narrow", "part", "prefetch", "scaled", "select_gt", "set_f32", "set_i16", "set_i32", "set_i64",
-    "set_i8", "shift_left", "shift_right", "splat", "store", "store_first", "subtract", "to_float", "widen", "zeros",
+    "Vector",
+    "add",
+    "address_of",
+    "any_nan",
+    "bit_and",
+    "bit_xor",
+    "bitcast",
+    "broadcast",
+    "f32_at",
+    "f32x16",
+    "i8_at",
+    "i8x8",
+    "i8x16",
+    "i8x32",
+    "i8x64",
+    "i16_at",
+    "i16x16",
+    "i16x32",
+    "i32_at",
+    "i32x16",
+    "i64_at",
+    "i64x8",
+    "load",
+    "load_first",
+    "maximum",
+    "minimum",
+    "multiply",
+    "narrow",
+    "part",
+    "prefetch",
+    "round_even",
+    "scaled",
+    "scaled_pair",
+    "select_gt",
+    "set_f32",
+    "set_i8",
+    "set_i16",
+    "set_i32",
+    "set_i64",
+    "shift_left",
+    "shift_right",
+    "splat",
+    "store",
+    "store_first",
+    "subtract",
+    "to_float",
+    "to_integer",
+    "widen",
+    "zeros",
 ]  # fmt: skip
 
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
@@ -89,6 +134,7 @@ def _scalar_load(name: str, kind: ir.Type, result: types.Type):
 
 
 i8_at = _scalar_load("i8_at", _I8, types.int8)
+i16_at = _scalar_load("i16_at", ir.IntType(16), types.int16)
 i32_at = _scalar_load("i32_at", _I32, types.int32)
 i64_at = _scalar_load("i64_at", _I64, types.int64)
 f32_at = _scalar_load("f32_at", ir.FloatType(), types.float32)
@@ -127,6 +173,27 @@ def load(typingctx, kind, address):
 
 
 @intrinsic
+def load_first(typingctx, kind, address, lanes):
+    """The first ``lanes`` lanes from memory, zeros behind; memory beyond them is not read."""
+    vector = _vector_of(kind)
+
+    def codegen(context, builder, signature, args):
+        name = f"llvm.masked.load.v{vector.lanes}{vector.kind}.p0"
+        mask = _first_lanes(builder, vector.lanes, args[2])
+        function_type = ir.FunctionType(vector.ir, [vector.ir.as_pointer(), _I32, mask.type, vector.ir])
+        function = cgutils.get_or_insert_function(builder.module, function_type, name)
+        pointer = _pointer(builder, args[1], vector.ir)
+        return builder.call(function, [pointer, ir.Constant(_I32, 1), mask, ir.Constant(vector.ir, None)])
+
+    return vector(kind, types.int64, types.int64), codegen
+
+
+def _first_lanes(builder: ir.IRBuilder, lanes: int, count: ir.Value) -> ir.Value:
+    numbers = ir.Constant(ir.VectorType(_I64, lanes), list(range(lanes)))
+    return builder.icmp_signed("<", numbers, _splat(builder, count, lanes))
+
+
+@intrinsic
 def store(typingctx, address, vector):
     """Write a vector to an address."""
 
@@ -142,11 +209,9 @@ def store_first(typingctx, address, vector, lanes):
     """Write the first ``lanes`` lanes of a vector to an address."""
 
     def codegen(context, builder, signature, args):
-        vector_ir, mask_ir = args[1].type, ir.VectorType(ir.IntType(1), vector.lanes)
-        numbers = ir.Constant(ir.VectorType(_I64, vector.lanes), list(range(vector.lanes)))
-        mask = builder.icmp_signed("<", numbers, _splat(builder, args[2], vector.lanes))
+        vector_ir, mask = args[1].type, _first_lanes(builder, vector.lanes, args[2])
         name = f"llvm.masked.store.v{vector.lanes}{vector.kind}.p0"
-        kind = ir.FunctionType(ir.VoidType(), [vector_ir, vector_ir.as_pointer(), _I32, mask_ir])
+        kind = ir.FunctionType(ir.VoidType(), [vector_ir, vector_ir.as_pointer(), _I32, mask.type])
         function = cgutils.get_or_insert_function(builder.module, kind, name)
         builder.call(function, [args[1], _pointer(builder, args[0], vector_ir), ir.Constant(_I32, 1), mask])
         return context.get_dummy_value()
@@ -270,6 +335,65 @@ def scaled(typingctx, x, m_even, m_odd, shift_even, shift_odd):
         return builder.shuffle_vector(even, odd, ir.Constant(ir.VectorType(_I32, 16), mask))
 
     return i32x16(x, m_even, m_odd, shift_even, shift_odd), codegen
+
+
+@intrinsic
+def scaled_pair(typingctx, x, m, y, n, half, shift):
+    """Low 32 bits of ``(x * m + y * n + half) >> shift``, exact in 64 bits; x, y i32x16, the others i64x8 of one number
+    each, multipliers as int32 in both halves of their lanes."""
+    if x != i32x16 or y != i32x16:
+        return None
+
+    def codegen(context, builder, signature, args):
+        wide = i64x8.ir
+        bits = ir.Constant(wide, [32] * 8)
+        first, second = (builder.bitcast(args[k], wide) for k in (0, 2))
+
+        def low(value):
+            return builder.ashr(builder.shl(value, bits), bits)
+
+        def side(pick):
+            total = builder.add(builder.mul(pick(first), low(args[1])), builder.mul(pick(second), low(args[3])))
+            return builder.bitcast(builder.ashr(builder.add(total, args[4]), args[5]), i32x16.ir)
+
+        even, odd = side(low), side(lambda value: builder.ashr(value, bits))
+        mask = [lane for k in range(8) for lane in (2 * k, 16 + 2 * k)]
+        return builder.shuffle_vector(even, odd, ir.Constant(ir.VectorType(_I32, 16), mask))
+
+    return i32x16(x, m, y, n, half, shift), codegen
+
+
+@intrinsic
+def round_even(typingctx, x):
+    """Each lane of an f32x16 rounded to an integer, ties to even."""
+
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(f32x16.ir, [f32x16.ir])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.roundeven.v16f32"), args)
+
+    return f32x16(x), codegen
+
+
+@intrinsic
+def to_integer(typingctx, x):
+    """f32x16 -> i32x16 towards zero; the lanes must be finite and fit."""
+
+    def codegen(context, builder, signature, args):
+        return builder.fptosi(args[0], i32x16.ir)
+
+    return i32x16(x), codegen
+
+
+@intrinsic
+def any_nan(typingctx, x):
+    """Whether a lane of an f32x16 is no number: int64 0 or 1."""
+
+    def codegen(context, builder, signature, args):
+        flags = builder.fcmp_unordered("uno", args[0], args[0])
+        packed = builder.bitcast(flags, ir.IntType(16))
+        return builder.zext(builder.icmp_unsigned("!=", packed, ir.Constant(ir.IntType(16), 0)), _I64)
+
+    return types.int64(x), codegen
 
 
 @intrinsic

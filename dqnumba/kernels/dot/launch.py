@@ -1,0 +1,103 @@
+"""Running phases from Python: tables for the executor, memory for the threads, and the choice of how many threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..integer_threads import threads_for
+from .executor import run_parallel, run_serial
+from .micro import FIELDS
+
+__all__ = ["BLOCK_ROWS", "Launch", "Phase", "aligned", "even_blocks", "run"]
+
+BLOCK_ROWS = 64
+"""Rows of a block where nothing speaks for another number: 64 rows of 64 sums are 16 KiB, half of a first-level
+cache."""
+
+_memory = threading.local()
+
+
+def aligned(rows: int, row_bytes: int) -> NDArray[np.int8]:
+    """Zeros (rows, row_bytes) int8 whose first byte stands on a 64-byte boundary; the base keeps the whole block."""
+    block = np.zeros(rows * row_bytes + 64, np.int8)
+    skip = -block.ctypes.data % 64
+    return block[skip : skip + rows * row_bytes].reshape(rows, row_bytes)
+
+
+def even_blocks(rows: int, size: int = BLOCK_ROWS) -> NDArray[np.int64]:
+    """Bounds of blocks of ``size`` rows: (blocks + 1,) int64."""
+    return np.append(np.arange(0, rows, size), rows).astype(np.int64)
+
+
+@dataclass
+class Phase:
+    """Operations that each block of rows goes through.
+
+    Attributes
+    ----------
+    ops : sequence of records
+    bounds : int64 (blocks + 1,)
+        Rows at which the blocks begin and end.
+    """
+
+    ops: Sequence[NDArray[np.int64]]
+    bounds: NDArray[np.int64]
+
+
+class Launch:
+    """Phases as the tables of the executor, to be run again and again.
+
+    Parameters
+    ----------
+    phases : sequence of Phase
+    scratch : int
+        Bytes of scratch memory that one thread needs.
+    work : int
+        Elementary operations of all phases; little work stays on the calling thread.
+
+    Attributes
+    ----------
+    ops : int64 (n, FIELDS)
+        The records, one after the other; addresses in them may be changed between runs.
+    """
+
+    def __init__(self, phases: Sequence[Phase], scratch: int, work: int) -> None:
+        self.ops = np.array([op for phase in phases for op in phase.ops], np.int64).reshape(-1, FIELDS)
+        self.work = work
+        self._bounds = np.concatenate([np.zeros(0, np.int64), *(phase.bounds for phase in phases)])
+        self._phases = np.zeros((len(phases), 4), np.int64)
+        op = entry = 0
+        for row, phase in zip(self._phases, phases, strict=True):
+            row[:] = op, op + len(phase.ops), entry, len(phase.bounds) - 1
+            op, entry = op + len(phase.ops), entry + len(phase.bounds)
+        self._scratch_bytes = -(-max(1, scratch) // 64) * 64
+        self._queue = np.zeros((len(phases), 8), np.int64)
+
+    def __call__(self, threads: int | None = None) -> None:
+        """Run; over ``threads`` threads, by default as many as the work is worth and Numba may use."""
+        threads = threads_for(self.work) if threads is None else threads
+        scratch = _scratch(threads, self._scratch_bytes)
+        if threads > 1:
+            run_parallel(self._phases, self.ops, self._bounds, scratch, self._queue, threads)
+        else:
+            run_serial(self._phases, self.ops, self._bounds, scratch)
+
+
+def run(ops: Sequence[NDArray[np.int64]], bounds: NDArray[np.int64], scratch: int = 64, *, work: int = 0,
+        threads: int | None = None) -> None:  # fmt: skip
+    """Run one phase once."""
+    Launch([Phase(ops, bounds)], scratch, work)(threads)
+
+
+def _scratch(threads: int, size: int) -> NDArray[np.int8]:
+    """Scratch memory (threads, at least size bytes), kept by each calling thread for its next launch."""
+    memory = getattr(_memory, "scratch", None)
+    if memory is None or memory.shape[0] < threads or memory.shape[1] < size:
+        rows, width = (threads, size) if memory is None else (max(threads, memory.shape[0]), max(size, memory.shape[1]))
+        memory = _memory.scratch = aligned(rows, width)
+    return memory
