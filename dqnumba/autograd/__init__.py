@@ -6,6 +6,7 @@ from .activations import dropout, leaky_relu, log_softmax, relu
 from .arithmetic import concat, exp, linear, log, matmul
 from .gradcheck import GradientError, gradcheck
 from .losses import cross_entropy, l1_loss
+from .memory import reuse_memory
 from .message_passing import (
     edge_softmax,
     edge_sum,
@@ -15,6 +16,7 @@ from .message_passing import (
     gather_target,
     neighbor_sum,
     scale_rows,
+    self_and_neighbor_sum,
     sparse_matmul,
     sparse_neighbor_sum,
     weighted_neighbor_sum,
@@ -53,10 +55,12 @@ __all__ = [
     "no_grad",
     "record",
     "relu",
+    "reuse_memory",
     "scale_rows",
     "segment_max",
     "segment_mean",
     "segment_sum",
+    "self_and_neighbor_sum",
     "sparse_matmul",
     "sparse_neighbor_sum",
     "weighted_neighbor_sum",

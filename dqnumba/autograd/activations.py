@@ -6,18 +6,26 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..kernels import elementwise_float as kernels
+from . import memory
+from .recording import is_recording
 from .tensor import Tensor, record
 
 __all__ = ["dropout", "leaky_relu", "log_softmax", "relu"]
 
 
-def relu(x: Tensor) -> Tensor:
-    """max(x, 0). The gradient passes where the output is positive, so the input need not be kept."""
-    out = np.empty(x.shape, x.dtype)
+def relu(x: Tensor, *, in_place: bool = False) -> Tensor:
+    """max(x, 0). The gradient passes where the output is positive, so the input need not be kept.
+
+    With ``in_place`` a recorded result takes over the memory of ``x``, of which nothing else may be made; nor may ``x``
+    come from an operation that needs its own result for the gradient, such as `exp`. A sum, a product or a
+    normalization does not. Where nothing is recorded, memory is not short and ``x`` stays as it is.
+    """
+    in_place = in_place and x.requires_grad and is_recording() and x.data.flags.c_contiguous
+    out = x.data if in_place else memory.empty(x.shape, x.dtype)
     kernels.relu(_flat(x.data), out.reshape(-1))
 
     def backward(grad):
-        result = np.empty(out.shape, out.dtype)
+        result = memory.empty(out.shape, out.dtype)
         kernels.relu_backward(_flat(grad), out.reshape(-1), result.reshape(-1))
         return (result,)
 
@@ -27,11 +35,11 @@ def relu(x: Tensor) -> Tensor:
 def leaky_relu(x: Tensor, slope: float = 0.2) -> Tensor:
     """x where x > 0, else slope * x."""
     data, slope = _flat(x.data), x.dtype.type(slope)
-    out = np.empty(x.shape, x.dtype)
+    out = memory.empty(x.shape, x.dtype)
     kernels.leaky_relu(data, slope, out.reshape(-1))
 
     def backward(grad):
-        result = np.empty(x.shape, x.dtype)
+        result = memory.empty(x.shape, x.dtype)
         kernels.leaky_relu_backward(_flat(grad), data, slope, result.reshape(-1))
         return (result,)
 
@@ -53,13 +61,13 @@ def dropout(x: Tensor, p: float, rng: np.random.Generator) -> Tensor:
         raise ConfigError(f"dropout probability {p}; allowed are 0 <= p < 1")
     if p == 0:
         return x
-    out = np.empty(x.shape, x.dtype)
-    keep = np.empty(x.size, np.bool_)
+    out = memory.empty(x.shape, x.dtype)
+    keep = memory.empty((x.size,), np.bool_)
     factor = x.dtype.type(1 / (1 - p))
     kernels.dropout(_flat(x.data), rng.random(x.size, dtype=np.float32), np.float32(p), factor, out.reshape(-1), keep)
 
     def backward(grad):
-        result = np.empty(x.shape, x.dtype)
+        result = memory.empty(x.shape, x.dtype)
         kernels.masked_scale(_flat(grad), keep, factor, result.reshape(-1))
         return (result,)
 

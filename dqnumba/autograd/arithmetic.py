@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import matmul_float
+from ..kernels import elementwise_float, matmul_float, matmul_tile
 from ..kernels.columns_float import CHUNK_ROWS, chunk_sums
+from . import memory
 from .tensor import Tensor, as_tensor, record
 
 __all__ = [
@@ -39,7 +40,7 @@ def add(a: Any, b: Any) -> Tensor:
     def backward(grad):
         return _reduced(grad, a), _reduced(grad, b)
 
-    return record(a.data + b.data, (a, b), backward)
+    return record(_apply(np.add, a.data, b.data), (a, b), backward)
 
 
 def subtract(a: Any, b: Any) -> Tensor:
@@ -49,7 +50,7 @@ def subtract(a: Any, b: Any) -> Tensor:
     def backward(grad):
         return _reduced(grad, a), _reduced(-grad, b) if b.requires_grad else None
 
-    return record(a.data - b.data, (a, b), backward)
+    return record(_apply(np.subtract, a.data, b.data), (a, b), backward)
 
 
 def multiply(a: Any, b: Any) -> Tensor:
@@ -57,11 +58,11 @@ def multiply(a: Any, b: Any) -> Tensor:
     a, b = _pair(a, b)
 
     def backward(grad):
-        to_a = _reduced(grad * b.data, a) if a.requires_grad else None
-        to_b = _reduced(grad * a.data, b) if b.requires_grad else None
+        to_a = _reduced(_apply(np.multiply, grad, b.data), a) if a.requires_grad else None
+        to_b = _reduced(_apply(np.multiply, grad, a.data), b) if b.requires_grad else None
         return to_a, to_b
 
-    return record(a.data * b.data, (a, b), backward)
+    return record(_apply(np.multiply, a.data, b.data), (a, b), backward)
 
 
 def divide(a: Any, b: Any) -> Tensor:
@@ -108,8 +109,7 @@ def log(x: Tensor) -> Tensor:
 def matmul(a: Any, b: Any) -> Tensor:
     """a @ b for matrices (N, K) and (K, M)."""
     a, b = _pair(a, b)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
-        raise ValueError(f"matmul of shapes {a.shape} and {b.shape}; allowed are (N, K) and (K, M): reshape first")
+    _check_product(a, b)
 
     def backward(grad):
         to_a = _product(grad, b.data.T) if a.requires_grad else None
@@ -119,21 +119,29 @@ def matmul(a: Any, b: Any) -> Tensor:
     return record(_product(a.data, b.data), (a, b), backward)
 
 
-def linear(x: Any, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x @ weight + bias for x (N, K), weight (K, M), bias (M,): one pass less than the two operations."""
-    if bias is None:
-        return matmul(x, weight)
+def linear(x: Any, weight: Tensor, bias: Tensor | None = None, *, relu: bool = False) -> Tensor:
+    """x @ weight + bias, then max(., 0) if ``relu``: one pass for the three. x (N, K), weight (K, M), bias (M,)."""
     x = as_tensor(x, weight.dtype)
-    _same_dtype(x, weight)
-    _same_dtype(x, bias)
+    parents = (x, weight) if bias is None else (x, weight, bias)
+    for parent in parents:
+        _same_dtype(parent, weight)
+    _check_product(x, weight)
+    if bias is not None and bias.shape != weight.shape[1:]:
+        raise ValueError(f"linear with a bias of shape {bias.shape} for {weight.shape[1]} columns; allowed is (M,)")
+    out = _product(x.data, weight.data, None if bias is None else bias.data, relu)
 
     def backward(grad):
+        if relu:
+            passed = memory.empty(out.shape, out.dtype)
+            elementwise_float.relu_backward(np.ascontiguousarray(grad).reshape(-1), _flat(out), _flat(passed))
+            grad = passed
         to_x = _product(grad, weight.data.T) if x.requires_grad else None
         to_weight = _sum_of_products(x.data, grad) if weight.requires_grad else None
-        to_bias = _column_sums(grad) if bias.requires_grad else None
-        return to_x, to_weight, to_bias
+        if bias is None:
+            return to_x, to_weight
+        return to_x, to_weight, _column_sums(grad) if bias.requires_grad else None
 
-    return record(_product(x.data, weight.data, bias.data), (x, weight, bias), backward)
+    return record(out, parents, backward)
 
 
 def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -189,6 +197,11 @@ def concat(tensors: Sequence[Any], axis: int = 0) -> Tensor:
     return record(np.concatenate([t.data for t in tensors], axis=axis), tensors, backward)
 
 
+def _apply(function: np.ufunc, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """``function(a, b)`` in memory that may be used again."""
+    return function(a, b, out=memory.empty(np.broadcast_shapes(a.shape, b.shape), a.dtype))
+
+
 def _pair(a: Any, b: Any) -> tuple[Tensor, Tensor]:
     """Both as tensors of one dtype: a constant adopts that of the tensor it meets."""
     if not isinstance(a, Tensor):
@@ -196,6 +209,11 @@ def _pair(a: Any, b: Any) -> tuple[Tensor, Tensor]:
     b = as_tensor(b, a.dtype)
     _same_dtype(a, b)
     return a, b
+
+
+def _check_product(a: Tensor, b: Tensor) -> None:
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+        raise ValueError(f"product of shapes {a.shape} and {b.shape}; allowed are (N, K) and (K, M): reshape first")
 
 
 def _same_dtype(a: Tensor, b: Tensor) -> None:
@@ -219,28 +237,46 @@ def _reduced(grad: np.ndarray, parent: Tensor) -> np.ndarray | None:
 def _column_sums(x: np.ndarray) -> np.ndarray:
     """Sum over the rows of (N, C): threads over fixed chunks, the chunks joined in their order."""
     x = np.ascontiguousarray(x)
-    partial = np.empty((-(-x.shape[0] // CHUNK_ROWS), x.shape[1]), dtype=x.dtype)
+    partial = memory.empty((-(-x.shape[0] // CHUNK_ROWS), x.shape[1]), dtype=x.dtype)
     chunk_sums(x, partial)
     return partial.sum(axis=0, dtype=np.float64).astype(x.dtype)
 
 
-def _product(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
-    """x @ w + bias; by our own loop where x has so few columns that the library's product only packs and waits."""
-    if w.shape[0] > _FEW_COLUMNS:
-        out = x @ w
-        if bias is not None:
-            out += bias
+def _product(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None = None, relu: bool = False) -> np.ndarray:
+    """x @ w + bias, then max(., 0) if ``relu``.
+
+    NumPy's product is left with the shapes that do not fit our tiles, but for those of so few columns of x that it
+    would only pack and wait.
+    """
+    out = memory.empty((x.shape[0], w.shape[1]), x.dtype)
+    if matmul_tile.fits(x, w):
+        x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
+        start = np.empty(0, x.dtype) if bias is None else np.ascontiguousarray(bias)
+        matmul_tile.product(x, w, start, int(relu), matmul_tile.tile_columns(), out)
         return out
-    out = np.empty((x.shape[0], w.shape[1]), x.dtype)
-    matmul_float.affine(np.ascontiguousarray(x), np.ascontiguousarray(w), bias, out)
+    if w.shape[0] > _FEW_COLUMNS:
+        np.matmul(x, w, out=out)
+        if bias is not None:
+            elementwise_float.add_to_rows(np.ascontiguousarray(bias), out)
+    else:
+        matmul_float.affine(np.ascontiguousarray(x), np.ascontiguousarray(w), bias, out)
+    if relu:
+        elementwise_float.relu(_flat(out), _flat(out))
     return out
+
+
+def _flat(array: np.ndarray) -> np.ndarray:
+    return array.reshape(-1)
 
 
 def _sum_of_products(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """x.T @ y for many rows: threads over fixed chunks of rows, the chunks joined in their order."""
     x, y = np.ascontiguousarray(x), np.ascontiguousarray(y)
-    partial = np.empty((-(-x.shape[0] // matmul_float.CHUNK_ROWS), x.shape[1], y.shape[1]), x.dtype)
-    matmul_float.chunk_products(x, y, partial)
+    partial = memory.empty((-(-x.shape[0] // matmul_float.CHUNK_ROWS), x.shape[1], y.shape[1]), x.dtype)
+    if matmul_tile.fits(x, y):
+        matmul_tile.transposed_chunks(x, y, matmul_tile.tile_columns(), partial)
+    else:
+        matmul_float.chunk_products(x, y, partial)
     return partial[0] if len(partial) == 1 else partial.sum(axis=0, dtype=np.float64).astype(x.dtype)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels import attention_float, csr_float, segment_float
+from ..kernels import attention_float, columns_float, csr_float, segment_float
+from . import memory
 from .tensor import Tensor, record
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "gather_target",
     "neighbor_sum",
     "scale_rows",
+    "self_and_neighbor_sum",
     "sparse_matmul",
     "sparse_neighbor_sum",
     "weighted_neighbor_sum",
@@ -41,6 +43,31 @@ def neighbor_sum(adjacency: Any, x: Tensor) -> Tensor:
     return record(out, (x,), backward)
 
 
+def self_and_neighbor_sum(adjacency: Any, x: Tensor, self_weight: Tensor) -> Tensor:
+    """out[i] = self_weight * x[i] + `neighbor_sum` (x)[i], the sum of GIN. (N, C) and (1,) -> (N, C)."""
+    if self_weight.shape != (1,) or self_weight.dtype != x.dtype:
+        raise ValueError(f"self_weight is {self_weight.dtype} {self_weight.shape}; it must be {x.dtype} of shape (1,)")
+    data, factor = np.ascontiguousarray(x.data), np.ascontiguousarray(self_weight.data)
+    out = memory.empty(x.shape, x.dtype)
+    csr_float.csr_sum_with_self(adjacency.indptr, adjacency.indices, adjacency.weight, factor, data, out)
+
+    def backward(grad):
+        grad = np.ascontiguousarray(grad)
+        to_x = to_weight = None
+        if x.requires_grad:
+            pointer, targets, edges = adjacency.transposed
+            weight = None if adjacency.weight is None else adjacency.weight[edges]
+            to_x = memory.empty(x.shape, x.dtype)
+            csr_float.csr_sum_with_self(pointer, targets, weight, factor, grad, to_x)
+        if self_weight.requires_grad:
+            partial = np.empty(-(-len(data) // columns_float.CHUNK_ROWS))
+            columns_float.chunk_dots(data, grad, partial)
+            to_weight = np.array([partial.sum()], x.dtype)
+        return to_x, to_weight
+
+    return record(out, (x, self_weight), backward)
+
+
 def weighted_neighbor_sum(adjacency: Any, coef: Tensor, x: Tensor) -> Tensor:
     """out[i, h] = sum over the edges e into i of coef[e, h] * x[source of e, h], the sum of graph attention (GAT).
 
@@ -55,18 +82,18 @@ def weighted_neighbor_sum(adjacency: Any, coef: Tensor, x: Tensor) -> Tensor:
     Tensor (N, H * C)
     """
     values, source = np.ascontiguousarray(coef.data), np.ascontiguousarray(x.data)
-    out = np.empty((adjacency.indptr.size - 1, x.shape[1]), x.dtype)
+    out = memory.empty((adjacency.indptr.size - 1, x.shape[1]), x.dtype)
     attention_float.csr_weighted_sum(adjacency.indptr, adjacency.indices, values, source, out)
 
     def backward(grad):
         grad = np.ascontiguousarray(grad)
         to_coef = to_x = None
         if coef.requires_grad:
-            to_coef = np.empty(coef.shape, coef.dtype)
+            to_coef = memory.empty(coef.shape, coef.dtype)
             attention_float.edge_dot(adjacency.indptr, adjacency.indices, grad, source, to_coef)
         if x.requires_grad:
             pointer, targets, edges = adjacency.transposed
-            to_x = np.empty(x.shape, x.dtype)
+            to_x = memory.empty(x.shape, x.dtype)
             attention_float.csr_weighted_sum(pointer, targets, _take(values, edges), grad, to_x)
         return to_coef, to_x
 
@@ -106,11 +133,11 @@ def edge_softmax(adjacency: Any, logits: Tensor) -> Tensor:
 
     With alpha the output: d logits = alpha * (grad - sum over the same node's edges of alpha * grad).
     """
-    alpha = np.empty(logits.shape, logits.dtype)
+    alpha = memory.empty(logits.shape, logits.dtype)
     attention_float.edge_softmax(adjacency.indptr, np.ascontiguousarray(logits.data), alpha)
 
     def backward(grad):
-        result = np.empty(logits.shape, logits.dtype)
+        result = memory.empty(logits.shape, logits.dtype)
         attention_float.edge_softmax_backward(adjacency.indptr, alpha, np.ascontiguousarray(grad), result)
         return (result,)
 
@@ -135,7 +162,7 @@ def sparse_matmul(features: Any, weight: Tensor) -> Tensor:
 
 def sparse_neighbor_sum(adjacency: Any, features: Any) -> np.ndarray:
     """Neighbour sum of sparse features as a dense array (N, F): a constant, so it has no gradient and can be kept."""
-    out = np.empty((adjacency.indptr.size - 1, features.shape[1]), features.data.dtype)
+    out = memory.empty((adjacency.indptr.size - 1, features.shape[1]), features.data.dtype)
     csr_float.csr_sum_of_sparse(
         adjacency.indptr, adjacency.indices, adjacency.weight, features.indptr, features.indices, features.data, out
     )
@@ -147,7 +174,7 @@ def scale_rows(x: Tensor, factor: np.ndarray) -> Tensor:
     factor = np.ascontiguousarray(factor, dtype=x.dtype)
 
     def scaled(array):
-        out = np.empty(x.shape, x.dtype)
+        out = memory.empty(x.shape, x.dtype)
         csr_float.scale_rows(np.ascontiguousarray(array), factor, out)
         return out
 
@@ -180,24 +207,24 @@ def embedding(weight: Tensor, codes: np.ndarray) -> Tensor:
 
 
 def _csr_sum(indptr: np.ndarray, indices: np.ndarray, weight: np.ndarray | None, x: np.ndarray) -> np.ndarray:
-    out = np.empty((indptr.size - 1, x.shape[1]), x.dtype)
+    out = memory.empty((indptr.size - 1, x.shape[1]), x.dtype)
     csr_float.csr_sum(indptr, indices, weight, np.ascontiguousarray(x), out)
     return out
 
 
 def _segment_sum(ptr: np.ndarray, x: np.ndarray) -> np.ndarray:
-    out = np.empty((ptr.size - 1, x.shape[1]), x.dtype)
+    out = memory.empty((ptr.size - 1, x.shape[1]), x.dtype)
     segment_float.segment_sum(ptr, np.ascontiguousarray(x), out)
     return out
 
 
 def _segment_spread(ptr: np.ndarray, x: np.ndarray) -> np.ndarray:
-    out = np.empty((int(ptr[-1]), x.shape[1]), x.dtype)
+    out = memory.empty((int(ptr[-1]), x.shape[1]), x.dtype)
     segment_float.segment_spread(ptr, np.ascontiguousarray(x), out)
     return out
 
 
 def _take(x: np.ndarray, index: np.ndarray) -> np.ndarray:
-    out = np.empty((index.size, x.shape[1]), x.dtype)
+    out = memory.empty((index.size, x.shape[1]), x.dtype)
     csr_float.gather_rows(index, np.ascontiguousarray(x), out)
     return out

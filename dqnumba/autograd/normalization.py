@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..kernels import columns_float as kernels
+from . import memory
 from .tensor import Tensor, record
 
 __all__ = ["batch_norm"]
@@ -47,7 +48,7 @@ def batch_norm(
     inverse = (1 / np.sqrt(np.asarray(var, dtype=np.float64) + eps)).astype(x.dtype)
     mean, var = np.asarray(mean, dtype=x.dtype), np.asarray(var, dtype=x.dtype)
     factor = gamma.data * inverse
-    out = np.empty(data.shape, data.dtype)
+    out = memory.empty(data.shape, data.dtype)
     kernels.affine_columns(data, mean, factor, beta.data, out)
 
     def backward(grad):
@@ -55,14 +56,14 @@ def batch_norm(
         # d x = gamma * inverse * (grad - d beta / N - xhat * d gamma / N), without the last two terms if mean and var
         # are constants.
         grad = np.ascontiguousarray(grad)
-        sums = np.empty((2, _chunks(data), data.shape[1]), data.dtype)
+        sums = memory.empty((2, _chunks(data), data.shape[1]), data.dtype)
         kernels.chunk_gradient_sums(data, grad, mean, inverse, sums[0], sums[1])
         to_beta, to_gamma = sums.sum(axis=1, dtype=np.float64)
         to_x = None
         if x.requires_grad:
             share = 1 / len(data) if from_batch else 0.0
             mean_grad, mean_product = (to_beta * share).astype(x.dtype), (to_gamma * share).astype(x.dtype)
-            to_x = np.empty(data.shape, data.dtype)
+            to_x = memory.empty(data.shape, data.dtype)
             kernels.batch_norm_backward(data, grad, mean, inverse, factor, mean_grad, mean_product, to_x)
         return to_x, to_gamma.astype(x.dtype), to_beta.astype(x.dtype)
 
@@ -70,8 +71,8 @@ def batch_norm(
 
 
 def _moments(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    centre = np.empty((_chunks(data), data.shape[1]), data.dtype)
-    square = np.empty_like(centre)
+    centre = memory.empty((_chunks(data), data.shape[1]), data.dtype)
+    square = memory.empty_like(centre)
     kernels.chunk_moments(data, centre, square)
     return kernels.combine_moments(centre, square, len(data))
 

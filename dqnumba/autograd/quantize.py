@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..kernels import fake_quant as kernels
+from . import memory
 from .recording import is_recording
 from .tensor import Tensor, record
 
@@ -57,7 +58,7 @@ def fake_quantize(
     def backward(grad):
         if rule == "ste":
             return (grad,)
-        result = np.empty(grad.shape, grad.dtype)
+        result = memory.empty(grad.shape, grad.dtype)
         kernels.masked_gradient(np.ascontiguousarray(grad).reshape(-1), passed.reshape(-1), result.reshape(-1))
         return (result,)
 
@@ -70,8 +71,8 @@ def _in_float32(x, scale, zero_point, qmin, qmax, protected, rule, wanted):
         zero_point = np.broadcast_to(zero_point, scale.shape).copy()
     inverse = np.float32(1) / scale
     rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
-    out = np.empty(rows.shape, np.float32)
-    passed = np.empty(rows.shape if wanted and rule != kernels.RULE_STE else (0, 0), np.uint8)
+    out = memory.empty(rows.shape, np.float32)
+    passed = memory.empty(rows.shape if wanted and rule != kernels.RULE_STE else (0, 0), np.uint8)
     mask = np.empty(0, np.bool_) if protected is None else protected
     function = kernels.fake_quantize_channels if scale.ndim else kernels.fake_quantize
     function(rows, scale, inverse, zero_point, np.float32(qmin), np.float32(qmax), mask, out, passed, rule)

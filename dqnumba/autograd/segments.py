@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..kernels import segment_float as kernels
+from . import memory
 from .tensor import Tensor, record
 
 __all__ = ["segment_max", "segment_mean", "segment_sum"]
@@ -15,7 +16,7 @@ __all__ = ["segment_max", "segment_mean", "segment_sum"]
 
 def segment_sum(x: Tensor, ptr: np.ndarray) -> Tensor:
     """out[g] = sum of the rows of segment g; 0 if it has none. ``x`` (N, C) -> (G, C)."""
-    out = np.empty((ptr.size - 1, x.shape[1]), x.dtype)
+    out = memory.empty((ptr.size - 1, x.shape[1]), x.dtype)
     kernels.segment_sum(ptr, np.ascontiguousarray(x.data), out)
 
     def backward(grad):
@@ -26,7 +27,7 @@ def segment_sum(x: Tensor, ptr: np.ndarray) -> Tensor:
 
 def segment_mean(x: Tensor, ptr: np.ndarray) -> Tensor:
     """out[g] = mean of the rows of segment g; 0 if it has none. ``x`` (N, C) -> (G, C)."""
-    out = np.empty((ptr.size - 1, x.shape[1]), x.dtype)
+    out = memory.empty((ptr.size - 1, x.shape[1]), x.dtype)
     kernels.segment_sum(ptr, np.ascontiguousarray(x.data), out)
     factor = (1 / np.maximum(np.diff(ptr), 1)).astype(x.dtype)[:, None]
     out *= factor
@@ -39,8 +40,8 @@ def segment_mean(x: Tensor, ptr: np.ndarray) -> Tensor:
 
 def segment_max(x: Tensor, ptr: np.ndarray) -> Tensor:
     """out[g] = maximum of the rows of segment g a channel; 0 if it has none. The gradient goes to the first maximum."""
-    out = np.empty((ptr.size - 1, x.shape[1]), x.dtype)
-    argmax = np.empty(out.shape, np.int64)
+    out = memory.empty((ptr.size - 1, x.shape[1]), x.dtype)
+    argmax = memory.empty(out.shape, np.int64)
     kernels.segment_max(ptr, np.ascontiguousarray(x.data), out, argmax)
 
     def backward(grad):
@@ -53,6 +54,6 @@ def segment_max(x: Tensor, ptr: np.ndarray) -> Tensor:
 
 
 def _spread(ptr: np.ndarray, grad: np.ndarray, x: Tensor) -> np.ndarray:
-    result = np.empty(x.shape, x.dtype)
+    result = memory.empty(x.shape, x.dtype)
     kernels.segment_spread(ptr, np.ascontiguousarray(grad), result)
     return result

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from . import memory
 from .recording import is_recording
 
 __all__ = ["Tensor", "as_tensor", "record"]
@@ -127,7 +128,7 @@ class Tensor:
                 elif key in owned:
                     pending[key] += share
                 else:
-                    pending[key] = pending[key] + share
+                    pending[key] = np.add(pending[key], share, out=memory.empty(share.shape, share.dtype))
                     owned.add(key)
 
     def _seed_gradient(self, grad: np.ndarray | None) -> np.ndarray:

@@ -15,6 +15,7 @@ __all__ = [
     "CHUNK_ROWS",
     "affine_columns",
     "batch_norm_backward",
+    "chunk_dots",
     "chunk_gradient_sums",
     "chunk_moments",
     "chunk_sums",
@@ -33,6 +34,29 @@ def chunk_sums(x, out):
         for i in range(chunk * CHUNK_ROWS, min(x.shape[0], (chunk + 1) * CHUNK_ROWS)):
             for j in range(x.shape[1]):
                 row[j] += x[i, j]
+
+
+@twin(lambda x, y, out: x.size)
+def chunk_dots(x, y, out):
+    """out[k] = sum of x * y over rows 256 k .. 256 (k + 1) - 1, float64; x and y (N, C), out (ceil(N / 256),).
+
+    A row is added up in four running sums, which join in a fixed order.
+    """
+    channels = x.shape[1]
+    for chunk in prange(out.shape[0]):
+        total = 0.0
+        for i in range(chunk * CHUNK_ROWS, min(x.shape[0], (chunk + 1) * CHUNK_ROWS)):
+            a, b = x[i], y[i]
+            s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+            for j in range(channels // 4):
+                s0 += np.float64(a[4 * j]) * b[4 * j]
+                s1 += np.float64(a[4 * j + 1]) * b[4 * j + 1]
+                s2 += np.float64(a[4 * j + 2]) * b[4 * j + 2]
+                s3 += np.float64(a[4 * j + 3]) * b[4 * j + 3]
+            for j in range(channels - channels % 4, channels):
+                s0 += np.float64(a[j]) * b[j]
+            total += (s0 + s1) + (s2 + s3)
+        out[chunk] = total
 
 
 @twin(lambda x, mean, square: x.size * 2)

@@ -11,7 +11,7 @@ from numba import prange
 from ._jit import kernel
 from ._twin import twin
 
-__all__ = ["csr_sum", "csr_sum_of_sparse", "gather_rows", "scale_rows"]
+__all__ = ["csr_sum", "csr_sum_of_sparse", "csr_sum_with_self", "gather_rows", "scale_rows"]
 
 _BLOCKS = 64
 
@@ -72,6 +72,41 @@ def csr_sum(indptr, indices, weight, x, out):
                     for j in range(channels):
                         row[j] += wa * a[j]
                 e += 1
+
+
+@twin(lambda indptr, indices, weight, factor, x, out: indices.size * x.shape[1] + out.size)
+def csr_sum_with_self(indptr, indices, weight, factor, x, out):
+    """`csr_sum` of a square matrix plus factor * x[i], in one pass; ``factor`` (1,) in the type of ``x``."""
+    channels = x.shape[1]
+    for block in prange(_BLOCKS):
+        own = factor[0]
+        for i in range(_first_row(indptr, block, _BLOCKS), _first_row(indptr, block + 1, _BLOCKS)):
+            row, here = out[i], x[i]
+            row[:] = 0
+            e = indptr[i]
+            end = indptr[i + 1]
+            while e + 4 <= end:
+                a, b, c, d = x[indices[e]], x[indices[e + 1]], x[indices[e + 2]], x[indices[e + 3]]
+                if weight is None:
+                    for j in range(channels):
+                        row[j] = (((row[j] + a[j]) + b[j]) + c[j]) + d[j]
+                else:
+                    wa, wb, wc, wd = weight[e], weight[e + 1], weight[e + 2], weight[e + 3]
+                    for j in range(channels):
+                        row[j] = (((row[j] + wa * a[j]) + wb * b[j]) + wc * c[j]) + wd * d[j]
+                e += 4
+            while e < end:
+                a = x[indices[e]]
+                if weight is None:
+                    for j in range(channels):
+                        row[j] += a[j]
+                else:
+                    wa = weight[e]
+                    for j in range(channels):
+                        row[j] += wa * a[j]
+                e += 1
+            for j in range(channels):
+                row[j] = own * here[j] + row[j]
 
 
 @twin(lambda indptr, indices, weight, s_indptr, s_indices, s_data, out: out.size + indices.size * 64)

@@ -9,7 +9,7 @@ from numba import prange
 
 from ._twin import twin
 
-__all__ = ["dropout", "leaky_relu", "leaky_relu_backward", "masked_scale", "relu", "relu_backward"]
+__all__ = ["add_to_rows", "dropout", "leaky_relu", "leaky_relu_backward", "masked_scale", "relu", "relu_backward"]
 
 
 @twin(lambda x, out: out.size)
@@ -26,6 +26,14 @@ def relu_backward(grad, y, out):
     zero = out.dtype.type(0)
     for k in prange(grad.size):
         out[k] = grad[k] if y[k] > zero else zero
+
+
+@twin(lambda row, out: out.size)
+def add_to_rows(row, out):
+    """out += row for ``row`` (C,) and ``out`` (N, C)."""
+    for i in prange(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] += row[j]
 
 
 @twin(lambda x, slope, out: out.size)

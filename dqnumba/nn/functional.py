@@ -19,12 +19,16 @@ def as_dense(x: Any) -> Any:
     return x.toarray() if isinstance(x, SparseFeatures) else x
 
 
-def product(x: Any, weight: ag.Tensor, bias: ag.Tensor | None = None) -> ag.Tensor:
-    """``x @ weight + bias`` for a dense ``x`` (N, K) or sparse features of that shape; weight (K, M), bias (M,)."""
-    if isinstance(x, SparseFeatures):
-        y = ag.sparse_matmul(x, weight)
-        return y if bias is None else y + bias
-    return ag.linear(x, weight, bias)
+def product(x: Any, weight: ag.Tensor, bias: ag.Tensor | None = None, *, relu: bool = False) -> ag.Tensor:
+    """``x @ weight + bias`` for a dense ``x`` (N, K) or sparse features of that shape; weight (K, M), bias (M,).
+
+    With ``relu``, the positive part of it.
+    """
+    if not isinstance(x, SparseFeatures):
+        return ag.linear(x, weight, bias, relu=relu)
+    y = ag.sparse_matmul(x, weight)
+    y = y if bias is None else y + bias
+    return ag.relu(y) if relu else y
 
 
 def scale_rows(x: Any, factor: NDArray[np.float64]) -> Any:

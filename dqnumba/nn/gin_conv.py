@@ -70,18 +70,17 @@ class GINConv(Module):
         if self.plan == "transform_first":
             weight = self.lin1.site("weight", self.lin1.weight, ctx)
             h = self.site("feature", product(x, weight), ctx, "node")
-            z = h * self_weight + ag.neighbor_sum(adjacency, h) + self.lin1.bias
-            return self.lin2(ag.relu(z), ctx, self.mlp_rows)
+            z = ag.self_and_neighbor_sum(adjacency, h, self_weight) + self.lin1.bias
+            return self.lin2(ag.relu(z, in_place=True), ctx, self.mlp_rows)
         x = as_dense(x)
         x = x if isinstance(x, ag.Tensor) else ag.Tensor(x)
         rows = self.mlp_rows
         if self.plan == "edgewise":
             # A message is its source row, so quantizing the row and summing equals quantizing edge by edge.
             total = ag.neighbor_sum(adjacency, self.site("message", x, ctx, "source_without_loops"))
-            total = self.site("aggregate", total, ctx, "node")
+            z = x * self_weight + self.site("aggregate", total, ctx, "node")
         else:
-            total = ag.neighbor_sum(adjacency, x)
+            z = ag.self_and_neighbor_sum(adjacency, x, self_weight)
             # lin1's input is the aggregate's site here, which the degree mask reaches: hubs are widest at this sum.
             rows = "node"
-        z = x * self_weight + total
-        return self.lin2(ag.relu(self.lin1(z, ctx, rows)), ctx, self.mlp_rows)
+        return self.lin2(self.lin1(z, ctx, rows, relu=True), ctx, self.mlp_rows)

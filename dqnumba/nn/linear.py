@@ -48,8 +48,12 @@ class Linear(Module):
         """The matrix that the layer's product multiplies by, (in_channels, out_channels)."""
         return self.weight.data
 
-    def __call__(self, x: Any, ctx: Context, rows: str | None = None) -> ag.Tensor:
+    def __call__(self, x: Any, ctx: Context, rows: str | None = None, *, relu: bool = False) -> ag.Tensor:
+        """y, or max(y, 0) with ``relu``."""
         x = dropout(self.site("input", x, ctx, rows), self.input_dropout, ctx)
         weight = self.site("weight", self.weight, ctx)
         bias = None if self.bias is None else self.site("bias", self.bias, ctx)
-        return self.site("feature", product(x, weight, bias), ctx, rows)
+        if "feature" not in self.hooks:
+            return product(x, weight, bias, relu=relu)
+        y = self.site("feature", product(x, weight, bias), ctx, rows)
+        return ag.relu(y) if relu else y

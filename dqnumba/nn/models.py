@@ -197,7 +197,7 @@ class GNN(Module):
             x = self._activate(x, layer, ctx)
             if self.residual_of[layer] is not None:
                 x = self.residuals[self.residual_of[layer]](x, x_in, ctx)
-        x = ag.relu(self.head1(self.pool(x, ctx), ctx))
+        x = self.head1(self.pool(x, ctx), ctx, relu=True)
         if self.dropout_order == "before":
             x = dropout(x, self.head_dropout, ctx)
         return self.head2(x, ctx)
@@ -207,7 +207,7 @@ class GNN(Module):
 
     def _activate(self, x: ag.Tensor, layer: int, ctx: Context) -> ag.Tensor:
         """What follows a hidden convolution: batch normalization, then ReLU."""
-        return ag.relu(self.norms[layer](x, ctx) if self.norms else x)
+        return ag.relu(self.norms[layer](x, ctx) if self.norms else x, in_place=True)
 
 
 class GCN(GNN):
@@ -250,7 +250,7 @@ class GIN(GNN):
         return GINConv(in_channels, hidden, out_channels, input_dropout=self.dropout, rng=rng)
 
     def _activate(self, x: ag.Tensor, layer: int, ctx: Context) -> ag.Tensor:
-        x = ag.relu(x)
+        x = ag.relu(x, in_place=True)
         x = self.norms[layer](x, ctx) if self.norms else x
         # The official code's update quantizer sits behind the whole MLP, its ReLU and batch normalization included.
         return self.convs[layer].site("update", x, ctx, "node")

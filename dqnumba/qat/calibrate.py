@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd import reuse_memory
 from ..errors import ConfigError
 from ..graph import Graph
 from .prepare import QuantizedModel
@@ -60,6 +61,7 @@ def calibrate(
         raise ConfigError(
             "calibrate got no graphs to look at; give indices of some, or a data set with a training split."
         )
-    for start in range(0, len(indices), batch_size):
-        qmodel.observe(data.batch(indices[start : start + batch_size]))
+    with reuse_memory():
+        for start in range(0, len(indices), batch_size):
+            qmodel.observe(data.batch(indices[start : start + batch_size]))
     return qmodel

@@ -63,7 +63,7 @@ class QuantizedModel(nn.Module):
     def observe(self, graph: Any) -> None:
         """Update all ranges from one evaluation pass (no mask, no dropout, nothing trained)."""
         self.model.check_graph(graph)
-        with ag.no_grad():
+        with ag.no_grad(), ag.reuse_memory():
             self.model.forward(self._context(graph, False, None, observe=True))
 
     def _context(self, graph: Any, training: bool, rng: np.random.Generator | None, *, observe: bool) -> nn.Context:

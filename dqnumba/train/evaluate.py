@@ -205,9 +205,9 @@ def evaluate(
 
 def _outputs(model: Callable, graph: Graph, backend: str | None) -> np.ndarray:
     if hasattr(model, "parameters"):  # a training model; an integer one has none
-        from ..autograd import no_grad
+        from ..autograd import no_grad, reuse_memory
 
-        with no_grad():
+        with no_grad(), reuse_memory():
             return model(graph).data
     return model(graph, backend=backend)
 

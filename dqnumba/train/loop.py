@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd import reuse_memory
 from ..errors import ConfigError
 from ..nn.options import whole_number
 from .evaluate import check_task
@@ -119,12 +120,13 @@ def fit(
     rounds: Iterable[int] = range(run.epoch + 1, epochs + 1)
     if progress is not None:
         rounds = progress(rounds, "epochs", len(rounds))
-    for epoch in rounds:
-        if run.schedule.done or (patience is not None and epoch > run.selection.epoch + patience):
-            break
-        entry = run.train_epoch(task)
-        if callback is not None:
-            callback(EpochEnd(epoch, entry, run.capture))
+    with reuse_memory():
+        for epoch in rounds:
+            if run.schedule.done or (patience is not None and epoch > run.selection.epoch + patience):
+                break
+            entry = run.train_epoch(task)
+            if callback is not None:
+                callback(EpochEnd(epoch, entry, run.capture))
 
     final = run.capture()
     model.load_state_dict(run.best_model)

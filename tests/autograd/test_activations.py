@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dqnumba.autograd import Tensor, dropout, gradcheck, leaky_relu, log_softmax, relu
+from dqnumba.autograd import Tensor, dropout, gradcheck, leaky_relu, log_softmax, no_grad, relu
 from dqnumba.errors import ConfigError
 
 RNG = np.random.default_rng(0)
@@ -17,6 +17,21 @@ def test_relu():
     out.backward(np.full((1, 5), 3, np.float32))
     assert np.array_equal(x.grad, [[0, 0, 3, 0, 3]])
     gradcheck(relu, [POINTS])
+
+
+def test_relu_in_place_overwrites_recorded_values_only():
+    x = Tensor(POINTS.copy(), requires_grad=True)
+    y = x + 0.0
+    out = relu(y, in_place=True)
+    assert out.data is y.data and np.array_equal(out.data, np.maximum(POINTS, 0))
+    out.backward(POINTS)
+    assert np.array_equal(x.grad, POINTS * (POINTS > 0))
+    with no_grad():
+        y = x + 0.0
+        assert np.array_equal(relu(y, in_place=True).data, out.data) and np.array_equal(y.data, POINTS)
+    constant = Tensor(POINTS)
+    assert relu(constant, in_place=True).data is not constant.data
+    gradcheck(lambda t: relu(t * 1.0, in_place=True), [POINTS])
 
 
 @pytest.mark.parametrize("slope", [0.2, 0.01])

@@ -81,6 +81,29 @@ def test_matmul_and_linear(n, k, m):
     gradcheck(linear, [x, w, b])
 
 
+@pytest.mark.parametrize(("n", "k", "m"), [(300, 9, 4), (50, 3, 16), (1100, 20, 32), (0, 4, 16)])
+def test_linear_with_relu(n, k, m):
+    x, w, b = RNG.standard_normal((n, k)), RNG.standard_normal((k, m)), RNG.standard_normal(m)
+    wanted = np.maximum(x @ w + b, 0)
+    assert np.allclose(linear(Tensor(x), Tensor(w), Tensor(b), relu=True).data, wanted, rtol=1e-12, atol=1e-12)
+    gradcheck(lambda *t: linear(*t, relu=True), [x, w, b], eps=1e-7)
+    narrow = [Tensor(a.astype(np.float32), requires_grad=True) for a in (x, w, b)]
+    exact = [Tensor(a.data.astype(np.float64), requires_grad=True) for a in narrow]
+    grad = RNG.standard_normal((n, m))
+    for tensors, dtype in ((narrow, np.float32), (exact, np.float64)):
+        linear(*tensors, relu=True).backward(grad.astype(dtype))
+    for tensor, reference in zip(narrow, exact, strict=True):  # float32 runs by tiles where M is a multiple of 16
+        assert np.allclose(tensor.grad, reference.grad, rtol=1e-4, atol=1e-3)
+
+
+def test_linear_refuses_other_shapes():
+    w = Tensor(np.ones((3, 16), np.float32))
+    with pytest.raises(ValueError, match=r"\(2, 4\) and \(3, 16\)"):
+        linear(np.ones((2, 4), np.float32), w)
+    with pytest.raises(ValueError, match="bias of shape"):
+        linear(np.ones((2, 3), np.float32), w, Tensor(np.ones(15, np.float32)))
+
+
 def test_matmul_refuses_other_shapes():
     with pytest.raises(ValueError, match=r"\(2, 3\) and \(2, 3\)"):
         matmul(np.ones((2, 3)), np.ones((2, 3)))

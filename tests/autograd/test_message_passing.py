@@ -15,6 +15,7 @@ from dqnumba.autograd import (
     gradcheck,
     neighbor_sum,
     scale_rows,
+    self_and_neighbor_sum,
     sparse_matmul,
     sparse_neighbor_sum,
     weighted_neighbor_sum,
@@ -49,6 +50,24 @@ def test_neighbor_sum(graph, channels, with_weight):
     x = nodes(graph, channels)
     assert np.allclose(neighbor_sum(graph, Tensor(x)).data, naive.neighbor_sum(graph, x), rtol=1e-12, atol=1e-12)
     gradcheck(lambda t: neighbor_sum(graph, t), [x])
+
+
+@pytest.mark.parametrize("channels", [1, 5, 16])
+@pytest.mark.parametrize("with_weight", [False, True])
+def test_self_and_neighbor_sum(graph, channels, with_weight):
+    graph = weighted(graph) if with_weight else graph
+    x, factor = nodes(graph, channels), np.array([1.25])
+    got = self_and_neighbor_sum(graph, Tensor(x), Tensor(factor)).data
+    assert np.allclose(got, 1.25 * x + naive.neighbor_sum(graph, x), rtol=1e-12, atol=1e-12)
+    gradcheck(lambda t, f: self_and_neighbor_sum(graph, t, f), [x, factor])
+    x = x.astype(np.float32)
+    got = self_and_neighbor_sum(graph, Tensor(x), Tensor(factor.astype(np.float32))).data
+    assert np.array_equal(got, np.float32(1.25) * x + neighbor_sum(graph, Tensor(x)).data)
+
+
+def test_self_and_neighbor_sum_refuses_other_factors(graph):
+    with pytest.raises(ValueError, match=r"shape \(1,\)"):
+        self_and_neighbor_sum(graph, Tensor(nodes(graph, 2)), Tensor(np.ones(2)))
 
 
 def test_neighbor_sum_adds_in_the_order_of_the_row_in_float32(graph):

@@ -4,7 +4,15 @@ import numba
 import numpy as np
 import pytest
 
-from dqnumba.kernels import attention_float, columns_float, csr_float, elementwise_float, matmul_float, segment_float
+from dqnumba.kernels import (
+    attention_float,
+    columns_float,
+    csr_float,
+    elementwise_float,
+    matmul_float,
+    matmul_tile,
+    segment_float,
+)
 
 F = np.float32
 NODES, EDGES, CHANNELS, HEADS = 1500, 6000, 24, 3
@@ -23,6 +31,7 @@ def cases():
     row, positive = rng.standard_normal(CHANNELS).astype(F), rng.uniform(0.5, 2, CHANNELS).astype(F)
     nodes, edges, heads = ((NODES, CHANNELS), F), ((EDGES, CHANNELS), F), ((EDGES, HEADS), F)
     flat, chunks = ((x.size,), F), ((-(-NODES // columns_float.CHUNK_ROWS), CHANNELS), F)
+    tall = rng.standard_normal((NODES, 80)).astype(F)
     draw = rng.random(x.size, dtype=F)
     keep = draw > 0.5
     every = {
@@ -30,6 +39,10 @@ def cases():
         csr_float.csr_sum_of_sparse: [
             ((indptr, indices, None, indptr, indices % CHANNELS, weight), [nodes]),
             ((indptr, indices, weight, indptr, indices % CHANNELS, weight), [nodes]),
+        ],
+        csr_float.csr_sum_with_self: [
+            ((indptr, indices, None, weight[:1], x), [nodes]),
+            ((indptr, indices, weight, weight[:1], x), [nodes]),
         ],
         csr_float.gather_rows: [((indices, x), [edges])],
         csr_float.scale_rows: [((x, weight[:NODES]), [nodes])],
@@ -40,12 +53,14 @@ def cases():
         attention_float.edge_dot: [((indptr, indices, x, y), [heads])],
         attention_float.edge_softmax: [((indptr, coef), [heads])],
         attention_float.edge_softmax_backward: [((indptr, coef, grad), [heads])],
+        elementwise_float.add_to_rows: [((row,), [nodes])],
         elementwise_float.relu: [((x.ravel(),), [flat])],
         elementwise_float.relu_backward: [((x.ravel(), y.ravel()), [flat])],
         elementwise_float.leaky_relu: [((x.ravel(), F(0.2)), [flat])],
         elementwise_float.leaky_relu_backward: [((x.ravel(), y.ravel(), F(0.2)), [flat])],
         elementwise_float.dropout: [((x.ravel(), draw, F(0.5), F(2)), [flat, (flat[0], np.bool_)])],
         elementwise_float.masked_scale: [((x.ravel(), keep, F(2)), [flat])],
+        columns_float.chunk_dots: [((x, y), [(chunks[0][:1], np.float64)])],
         columns_float.chunk_sums: [((x,), [chunks])],
         columns_float.chunk_moments: [((x,), [chunks, chunks])],
         columns_float.chunk_gradient_sums: [((x, y, row, positive), [chunks, chunks])],
@@ -56,6 +71,8 @@ def cases():
             ((x[:, :3].copy(), messages[:3], None), [nodes]),
         ],
         matmul_float.chunk_products: [((x, y), [((2, CHANNELS, CHANNELS), F)])],
+        matmul_tile.product: [((x, tall[:CHANNELS], tall[-1], 1, 64), [((NODES, 80), F)])],
+        matmul_tile.transposed_chunks: [((x, tall, 64), [((2, CHANNELS, 80), F)])],
     }
     return [(kernel, *case) for kernel, several in every.items() for case in several]
 
@@ -82,6 +99,6 @@ def test_same_bits(kernel, inputs, outputs):
 
 
 def test_every_kernel_of_these_files_is_covered():
-    modules = (csr_float, segment_float, attention_float, elementwise_float, columns_float, matmul_float)
+    modules = (csr_float, segment_float, attention_float, elementwise_float, columns_float, matmul_float, matmul_tile)
     kernels = {v for m in modules for v in vars(m).values() if hasattr(v, "serial")}
     assert kernels == {kernel for kernel, *_ in cases()}
