@@ -1,0 +1,141 @@
+"""Vectors of the attention kernel: exact softmax arithmetic in float64 lanes, products with 16-bit coefficients.
+
+Lanes of float64 are carried as their bits, in vectors of i64: positive numbers stand in the same order either way, and
+exponents are at hand by shifts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic
+
+from .simd import Vector
+
+__all__ = ["coefficients", "gather_f64", "half_up", "pair_products", "reciprocal", "sum_f64", "times_f64", "whole_f64"]
+
+_I16, _I32, _I64, _F64 = ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.DoubleType()
+
+
+def _constant(value: float, lanes: int) -> ir.Constant:
+    return ir.Constant(ir.VectorType(_F64, lanes), [value] * lanes)
+
+
+def _on_f64(name: str, doc: str, arity: int, emit: Callable) -> Callable:
+    """An intrinsic of ``arity`` vectors of float64 bits."""
+
+    def codegen_of(vector: Vector) -> Callable:
+        def codegen(context, builder, signature, args):
+            wide = ir.VectorType(_F64, vector.lanes)
+            result = emit(builder, vector.lanes, *(builder.bitcast(arg, wide) for arg in args))
+            return builder.bitcast(result, vector.ir)
+
+        return codegen
+
+    def one(typingctx, a):
+        return a(a), codegen_of(a)
+
+    def two(typingctx, a, b):
+        return a(a, b), codegen_of(a)
+
+    typed = {1: one, 2: two}[arity]
+    typed.__name__, typed.__doc__ = name, doc
+    return intrinsic(typed)
+
+
+def _floor(builder: ir.IRBuilder, lanes: int, x: ir.Value) -> ir.Value:
+    kind = ir.FunctionType(x.type, [x.type])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.floor.v{lanes}f64"), [x])
+
+
+sum_f64 = _on_f64("sum_f64", "a + b.", 2, lambda builder, lanes, a, b: builder.fadd(a, b))
+times_f64 = _on_f64("times_f64", "a * b.", 2, lambda builder, lanes, a, b: builder.fmul(a, b))
+whole_f64 = _on_f64("whole_f64", "floor(a * b).", 2, lambda b, lanes, x, y: _floor(b, lanes, b.fmul(x, y)))
+reciprocal = _on_f64("reciprocal", "1 / a.", 1, lambda b, lanes, x: b.fdiv(_constant(1.0, lanes), x))
+half_up = _on_f64(
+    "half_up", "floor(a / 2) + 1 / 2.", 1,
+    lambda b, lanes, x: b.fadd(_floor(b, lanes, b.fmul(x, _constant(0.5, lanes))), _constant(0.5, lanes)),
+)  # fmt: skip
+
+
+@intrinsic
+def coefficients(typingctx, weight, factor, offset):
+    """``int32(weight * factor + offset)`` of float64 bits, toward zero, in 32-bit lanes."""
+    result = Vector("i32", weight.lanes)
+
+    def codegen(context, builder, signature, args):
+        w, a, b = (builder.bitcast(arg, ir.VectorType(_F64, weight.lanes)) for arg in args)
+        return builder.fptosi(builder.fadd(builder.fmul(w, a), b), result.ir)
+
+    return result(weight, factor, offset), codegen
+
+
+@intrinsic
+def gather_f64(typingctx, table, index):
+    """Bits of ``table[index]`` in each lane; ``table`` the address of float64 numbers, ``index`` in 64-bit lanes."""
+
+    def codegen(context, builder, signature, args):
+        lanes = index.lanes
+        pointers = ir.VectorType(_F64.as_pointer(), lanes)
+        base = builder.insert_element(ir.Constant(index.ir, ir.Undefined), args[0], ir.Constant(_I32, 0))
+        base = builder.shuffle_vector(base, base, ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes))
+        offset = builder.shl(args[1], ir.Constant(index.ir, [3] * lanes))
+        addresses = builder.inttoptr(builder.add(base, offset), pointers)
+        values, mask = ir.VectorType(_F64, lanes), ir.VectorType(ir.IntType(1), lanes)
+        kind = ir.FunctionType(values, [pointers, _I32, mask, values])
+        gather = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.gather.v{lanes}f64.v{lanes}p0")
+        everywhere, nothing = ir.Constant(mask, [1] * lanes), ir.Constant(values, None)
+        return builder.bitcast(builder.call(gather, [addresses, ir.Constant(_I32, 8), everywhere, nothing]), index.ir)
+
+    return index(types.int64, index), codegen
+
+
+def _pmaddwd(lanes: int) -> str | None:
+    """The instruction that adds products of neighbouring 16-bit lanes into 32 bits, if Numba compiles for one."""
+    try:
+        triple, _, features = cpu_target.target_context.codegen().magic_tuple()
+    except Exception:  # an inside of Numba's that has changed: the plain form is right everywhere
+        return None
+    has = set(features.split(","))
+    if not triple.startswith("x86_64"):
+        return None
+    if lanes == 16 and {"+avx512bw", "+avx512f"} <= has:
+        return "llvm.x86.avx512.pmaddw.d.512"
+    if lanes == 8 and "+avx2" in has:
+        return "llvm.x86.avx2.pmadd.wd"
+    return None
+
+
+@intrinsic
+def pair_products(typingctx, total, a, b, pair):
+    """``total + a * c + b * d`` in 32-bit lanes, for codes a, b (i8) and a scalar int32 ``pair`` with c in its low half
+    and d in its high half, both signed."""
+    lanes = total.lanes
+
+    def codegen(context, builder, signature, args):
+        acc, first, second, scalar = args
+        name = _pmaddwd(lanes)
+        if name is None:
+            half = ir.VectorType(_I16, lanes)
+
+            def product(codes, coefficient):
+                one = builder.insert_element(ir.Constant(half, ir.Undefined), coefficient, ir.Constant(_I32, 0))
+                splat = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes))
+                return builder.mul(builder.sext(builder.sext(codes, half), acc.type), builder.sext(splat, acc.type))
+
+            low = builder.trunc(scalar, _I16)
+            high = builder.trunc(builder.lshr(scalar, ir.Constant(_I32, 16)), _I16)
+            return builder.add(builder.add(acc, product(first, low)), product(second, high))
+        order = [lane for k in range(lanes) for lane in (k, lanes + k)]
+        both = builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(_I32, 2 * lanes), order))
+        words = ir.VectorType(_I16, 2 * lanes)
+        one = builder.insert_element(ir.Constant(acc.type, ir.Undefined), scalar, ir.Constant(_I32, 0))
+        splat = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes))
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(acc.type, [words, words]), name)
+        return builder.add(acc, builder.call(function, [builder.sext(both, words), builder.bitcast(splat, words)]))
+
+    return total(total, a, b, types.int32), codegen
