@@ -1,0 +1,118 @@
+"""The int8 matrix product on arrays, as :mod:`dqnumba.kernels.reference` has it, through packed weights."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from dqnumba.kernels import integer
+from dqnumba.kernels.integer_threads import chunk_of
+
+from .copy_rows import copy_rows_op
+from .executor import run_parallel, run_serial
+from .matmul import Place, matmul_op, row_block, scratch_bytes
+from .matmul_pack import PackedWeights, aligned_zeros, pack_weights
+from .matmul_trust import trusted_isa
+from .micro import FIELDS
+
+__all__ = ["matmul", "matmul_packed"]
+
+_memory = threading.local()
+
+
+def matmul(x, w, bias, w_zero_point, out):
+    """:func:`dqnumba.kernels.reference.matmul`; other types than int8 codes with int32 sums go the scalar way."""
+    if x.dtype != np.int8 or w.dtype != np.int8 or out.dtype != np.int32 or w_zero_point != 0 or 0 in w.shape:
+        integer.matmul(x, w, bias, w_zero_point, out)
+        return
+    isa = trusted_isa(w.shape[1])
+    if isa is None:
+        integer.matmul(x, w, bias, w_zero_point, out)
+    else:
+        matmul_packed(x, pack_weights(w, isa=isa), bias, out)
+
+
+def matmul_packed(x: np.ndarray, packed: PackedWeights, bias: np.ndarray, out: np.ndarray, threads=None) -> None:
+    """``out = x @ w + bias`` with weights packed before.
+
+    Parameters
+    ----------
+    x : (N, K) int8, any layout
+    packed : PackedWeights
+    bias : (M,) int32 or int64
+    out : (N, M) int32, any layout
+    threads : int, optional
+        By default as many as Numba has set, and one for a small product.
+    """
+    rows, inner, columns = len(x), sum(packed.segments), packed.columns
+    if x.dtype != np.int8 or out.dtype != np.int32 or x.shape != (rows, inner) or out.shape != (rows, columns):
+        raise ValueError(f"x {x.dtype} {x.shape}, out {out.dtype} {out.shape} for weights ({inner}, {columns})")
+    if rows == 0:
+        return
+    if out.strides[1] != 4:
+        contiguous = np.empty(out.shape, np.int32)
+        matmul_packed(x, packed, bias, contiguous, threads)
+        out[...] = contiguous
+        return
+    if x.strides[1] != 1 and inner > 1:
+        x = np.ascontiguousarray(x)
+    if threads is None:
+        work = rows * (inner * columns // 32 + inner + 4 * columns)
+        threads = _number_of_threads() if chunk_of(rows, work) else 1
+    block = row_block(inner, columns, rows, threads)
+    ops, size, keep = _operations(x, packed, bias, out, min(block, rows))
+    bounds = np.append(np.arange(0, rows, block), rows)
+    phases = np.array([[0, len(ops), 0, len(bounds) - 1]])
+    scratch, queue = _scratch(threads, size)
+    if threads == 1:
+        run_serial(phases, ops, bounds, scratch)
+    else:
+        run_parallel(phases, ops, bounds, scratch, queue, threads)
+    del keep
+
+
+def _operations(x, packed, bias, out, block):
+    """Copy in where rows are not aligned and padded, multiply, copy out where rows are not whole vectors."""
+    rows, inner = x.shape
+    size = _round(scratch_bytes(packed, block))
+    ops = []
+    source = [Place(x.ctypes.data + start, x.strides[0]) for start in np.cumsum((0, *packed.segments[:-1])).tolist()]
+    alignment = packed.step if packed.isa == "amx" else 1
+    aligned = all(place.base % alignment == 0 for place in source) and x.strides[0] % alignment == 0
+    if not aligned or any(k % packed.step for k in packed.segments):
+        width = _width(inner) + 64
+        local = []
+        for segment, place in zip(packed.segments, source, strict=True):
+            target = Place(size, _width(segment), True)
+            ops.append(copy_rows_op(source=place, target=target, width=segment))
+            local.append(target)
+            size += _round(block * target.stride)
+        source = local
+    target = result = Place(out.ctypes.data, out.strides[0])
+    if packed.columns % 16:
+        target = Place(size, packed.column_vectors * 64, True)
+        size += block * target.stride
+    product, keep = matmul_op(inputs=source, packed=packed, bias=bias, out=target)
+    ops.append(product)
+    if target is not result:
+        ops.append(copy_rows_op(source=target, target=result, width=4 * packed.columns))
+    return np.array(ops), size + 64, keep
+
+
+def _width(channels):
+    """Bytes of a padded row."""
+    return 16 if channels <= 16 else 32 if channels <= 32 else _round(channels)
+
+
+def _round(size):
+    return -(-size // 64) * 64
+
+
+def _scratch(threads, size):
+    """Memory of the calling thread, kept between calls, for each thread; and counters."""
+    memory = getattr(_memory, "scratch", None)
+    if memory is None or memory.shape[0] < threads or memory.shape[1] < size:
+        _memory.scratch = memory = aligned_zeros((threads, _round(size) + 4096), np.int8)
+        _memory.queue = aligned_zeros((1, 8), np.int64)
+    return memory, _memory.queue

@@ -1,0 +1,116 @@
+"""The int8 matrix product as an operation: ``out = bias + A @ W``, or ``bias + A1 @ W1 + A2 @ W2`` without joining them.
+
+Fields of the record, for the kernels of every ISA:
+
+====== ======================================================
+1, 4   places of the two inputs (int8 rows); the second unused with one segment
+7      place of the output (int32 rows)
+10     address of the packed weights
+11     address of the bias, int32, in the order of the panels
+12     vectors of 16 columns
+13, 14 steps of the two segments
+15     channels of a step
+16     address of the tile configurations (AMX)
+17     steps that go through all rows of a block before the next ones (AMX)
+18     offset in scratch memory of what :func:`scratch_bytes` asks for (AMX)
+====== ======================================================
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .amx import amx_kernel, configurations
+from .cpu import require
+from .matmul_pack import LANES, PackedWeights, aligned_zeros
+from .micro import Micro, new_op, put_place
+
+__all__ = ["Place", "kernel_of", "matmul_op", "row_block", "scratch_bytes"]
+
+_AT_ONCE = 16  # steps of 64 channels by 32 columns: 32 KiB of weights
+_PANELS = 1 << 19
+_BLOCK = 3 << 18
+
+
+class Place(NamedTuple):
+    """Where rows stand: address (or offset in scratch memory), row stride in bytes, whether in scratch memory."""
+
+    base: int
+    stride: int
+    local: bool = False
+
+
+def kernel_of(packed: PackedWeights) -> Micro:
+    """The micro-kernel for packed weights; ConfigError if this processor cannot run it."""
+    require(packed.isa)
+    if packed.isa == "amx":
+        return amx_kernel(packed.bits)
+    from .dot_kernels import vector_kernel
+
+    return vector_kernel(packed.isa, packed.vectors, packed.bits, len(packed.segments))
+
+
+def row_block(inner: int, columns: int, rows: int | None = None, threads: int = 1) -> int:
+    """A good number of rows for the blocks of a product.
+
+    Small weights stay in the second cache whatever the block is. Larger ones are read anew for each block: then it is
+    as large as activations fit beside a panel. With ``rows``, blocks are made even over the threads.
+    """
+    inner = -(-inner // 64) * 64
+    block = 64
+    if inner * columns > _PANELS:
+        block = min(max(_BLOCK // inner // 32 * 32, 32), 256)
+    if rows is not None and rows > block * threads:
+        rounds = -(-rows // (block * threads))
+        block = -(-rows // (rounds * threads))
+        block = -(-block // 32) * 32
+    return block
+
+
+def scratch_bytes(packed: PackedWeights, rows: int) -> int:
+    """Bytes of scratch memory, aligned to 64, that the operation needs for blocks of up to ``rows`` rows."""
+    if packed.isa != "amx":
+        return 0
+    steps = sum(packed.steps)
+    sums = -(-rows // 32) * 4096 if steps > _AT_ONCE else 0
+    return sums + (2 * packed.step * 16 * min(steps, _AT_ONCE) if packed.bits == 4 else 0)
+
+
+def matmul_op(*, inputs, packed: PackedWeights, bias: np.ndarray, out, scratch: int = 0) -> tuple[np.ndarray, list]:
+    """The record of a product, and the arrays that must outlive it.
+
+    Parameters
+    ----------
+    inputs : sequence of places
+        One for each segment. Rows are read up to the next multiple of ``packed.step`` channels; what stands there
+        beyond the segment does not matter.
+    packed : PackedWeights
+    bias : (M,) integers, taken modulo 2**32
+    out : place
+        int32 rows, written up to the next multiple of 16 columns, and never beyond the rows of the block.
+    scratch : int
+        Offset of :func:`scratch_bytes` bytes in scratch memory.
+    """
+    if len(inputs) != len(packed.segments) or len(bias) != packed.columns:
+        raise ValueError(f"{len(inputs)} inputs and {len(bias)} biases for {packed}")
+    table = _panel_bias(np.asarray(bias, np.int64), packed)
+    op = new_op(kernel_of(packed))
+    for k, source in enumerate(inputs):
+        put_place(op, 1 + 3 * k, *source)
+    put_place(op, 7, *out)
+    op[10:13] = packed.data.ctypes.data, table.ctypes.data, packed.column_vectors
+    op[13 : 13 + len(packed.steps)] = packed.steps
+    op[15] = packed.step
+    if packed.isa == "amx":
+        op[16:19] = configurations[packed.step].ctypes.data, _AT_ONCE, scratch
+    return op, [packed, table]
+
+
+def _panel_bias(bias: np.ndarray, packed: PackedWeights) -> np.ndarray:
+    if packed.isa in ("avx512vnni", "avxvnni"):
+        bias = bias - 128 * packed.column_sums  # these kernels see activations + 128
+    table = aligned_zeros(packed.column_vectors * LANES, np.int32)
+    table[: len(bias)] = bias.astype(np.int32)
+    return table
