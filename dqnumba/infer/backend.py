@@ -9,7 +9,7 @@ from ..errors import ConfigError
 
 __all__ = ["BACKENDS", "choose_backend"]
 
-BACKENDS = ("reference", "numba")
+BACKENDS = ("reference", "numba", "dot")
 
 
 def choose_backend(name: str | None = None) -> ModuleType:
@@ -18,15 +18,16 @@ def choose_backend(name: str | None = None) -> ModuleType:
     Parameters
     ----------
     name : str or None
-        ``"reference"`` (NumPy, normative) or ``"numba"``. None takes the environment variable ``DQNUMBA_BACKEND``,
-        or ``"numba"``.
+        ``"reference"`` (NumPy, normative), ``"numba"`` (compiled loops, step by step) or ``"dot"`` (vector kernels; what
+        they do not do runs on ``numba``). None takes the environment variable ``DQNUMBA_BACKEND``, or ``"dot"`` where
+        Numba compiles, else ``"reference"``.
 
     Raises
     ------
     ConfigError
-        If there is no backend of that name.
+        If there is no backend of that name, or it cannot run here.
     """
-    name = name or os.environ.get("DQNUMBA_BACKEND") or "numba"
+    name = name or os.environ.get("DQNUMBA_BACKEND") or ("reference" if _jit_disabled() else "dot")
     if name not in BACKENDS:
         raise ConfigError(
             f"Backend {name!r} is not known; use one of {', '.join(BACKENDS)} (or unset DQNUMBA_BACKEND)."
@@ -35,6 +36,20 @@ def choose_backend(name: str | None = None) -> ModuleType:
         from ..kernels import reference
 
         return reference
-    from ..kernels import integer
+    if name == "numba":
+        from ..kernels import integer
 
-    return integer
+        return integer
+    if _jit_disabled():
+        raise ConfigError(
+            "Backend 'dot' needs Numba's compiler, which NUMBA_DISABLE_JIT turns off. Unset it, or use 'reference'."
+        )
+    from ..kernels import dot
+
+    return dot
+
+
+def _jit_disabled() -> bool:
+    import numba
+
+    return bool(numba.config.DISABLE_JIT)

@@ -27,9 +27,17 @@ WIDE_LIMIT = 1 << 61
 
 
 class Binding:
-    """Tables and registers of one program on one graph; the closures of :mod:`.execute` are built on it."""
+    """Tables and registers of one program on one graph; the closures of :mod:`.execute` are built on it.
 
-    def __init__(self, program: Program, graph: Graph, backend: ModuleType) -> None:
+    Parameters
+    ----------
+    program : Program
+    graph : Graph
+    backend : module or None
+        A namespace of integer kernels; None if only the bounds are wanted: the registers then take no memory.
+    """
+
+    def __init__(self, program: Program, graph: Graph, backend: ModuleType | None) -> None:
         self.program, self.graph, self.backend = program, graph, backend
         self.x: Any = graph.x
         self.registers: dict[str, Register] = {}
@@ -46,10 +54,16 @@ class Binding:
         """The constant that ``step`` names for ``role``."""
         return self.program.tensors[step.tensors[role]]
 
+    def buffer(self, shape: tuple[int, ...], dtype: type) -> NDArray:
+        """Zeros, or without a backend a read-only stand-in of one element."""
+        if self.backend is None:
+            return np.broadcast_to(np.zeros((), dtype), shape)
+        return np.zeros(shape, dtype)
+
     def codes(self, step: Step, low: int, high: int) -> NDArray:
         """A new register of codes between ``low`` and ``high``: int8, int16 or int32, the narrowest that holds them."""
         dtype = next(t for t in (np.int8, np.int16, np.int32) if np.iinfo(t).min <= low and high <= np.iinfo(t).max)
-        array = np.zeros((self.count(step.rows), step.channels), dtype)
+        array = self.buffer((self.count(step.rows), step.channels), dtype)
         self.registers[step.output] = Register(array, low, high)
         return array
 
@@ -61,7 +75,7 @@ class Binding:
                 "beyond the exact 62-bit path. Use fewer bits at this site, or split the graph."
             )
         wide = low < np.iinfo(np.int32).min or high > np.iinfo(np.int32).max
-        array = np.zeros((self.count(step.rows), step.channels), np.int64 if wide else np.int32)
+        array = self.buffer((self.count(step.rows), step.channels), np.int64 if wide else np.int32)
         self.registers[step.output] = Register(array, low, high, counts=counts)
         return array
 
@@ -93,7 +107,7 @@ class Binding:
         register = self.registers[name]
         if register.sparse is None:
             return lambda: register.array
-        out = np.empty(register.sparse.shape, register.array.dtype)
+        out = self.buffer(register.sparse.shape, register.array.dtype)
 
         def write_out() -> NDArray:
             out.fill(zero_point)

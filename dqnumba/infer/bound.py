@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,29 +13,69 @@ from numpy.typing import NDArray
 from ..errors import GraphError
 from ..graph import Graph, SparseFeatures
 from ..graph.checks import check_features
+from ..kernels import integer
 from .binding import Binding
 from .execute import build_step
 from .program import Program
 
+if TYPE_CHECKING:
+    from .plan import Plan
+
 __all__ = ["BoundModel"]
+
+_DOT = "dqnumba.kernels.dot"
 
 
 class BoundModel:
     """An integer model on one graph: tables and buffers are made, :meth:`__call__` only runs kernels.
+
+    Calls share the buffers: one at a time.
 
     Parameters
     ----------
     program : Program
     graph : Graph
     backend : module
-        A namespace of integer kernels.
+        A namespace of integer kernels. With ``dqnumba.kernels.dot`` the whole program is planned at once; a program, or
+        a graph, that this does not cover runs step by step on ``numba``.
+
+    Attributes
+    ----------
+    backend : str
+        What runs: "reference", "numba" or "dot".
+    reason : str or None
+        Why it is not "dot", if that was asked for.
     """
 
     def __init__(self, program: Program, graph: Graph, backend: ModuleType) -> None:
         check_graph(program, graph)
         self.program, self.graph = program, graph
-        self.binding = Binding(program, graph, backend)
-        self._calls = [build_step(self.binding, step) for step in program.steps]
+        self.reason: str | None = None
+        self._plan: Plan | None = None
+        self._x = graph.x
+        if backend.__name__ == _DOT:
+            from .plan import Plan, Unplanned
+
+            backend = integer
+            try:
+                self._plan = Plan(program, graph)
+            except Unplanned as reason:
+                self.reason = str(reason)
+        self.backend = "dot" if self._plan else "numba" if backend is integer else backend.__name__.rsplit(".", 1)[-1]
+        self._kernels = backend
+        last = program.steps[-1]
+        self._shape = (graph.num_graphs if last.rows == "graph" else graph.num_nodes, last.channels)
+        if self._plan is None:
+            self._calls  # noqa: B018 - makes the buffers now, and refuses what would overflow
+
+    @cached_property
+    def binding(self) -> Binding:
+        """Every register of the program with a buffer of its own."""
+        return Binding(self.program, self.graph, self._kernels)
+
+    @cached_property
+    def _calls(self) -> list[Callable[[], None]]:
+        return [build_step(self.binding, step) for step in self.program.steps]
 
     def __call__(self, x: Any = None, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Run on the graph's own features, or on others of the same shape.
@@ -55,23 +97,48 @@ class BoundModel:
         GraphError
             If ``x`` or ``out`` does not fit.
         """
-        result = self.binding.registers[self.program.steps[-1].output].array
         if out is not None and not (
-            isinstance(out, np.ndarray) and out.shape == result.shape and out.dtype == np.float32
+            isinstance(out, np.ndarray) and out.shape == self._shape and out.dtype == np.float32 and out.flags.writeable
         ):
             given = (
-                f"shape {out.shape} and dtype {out.dtype}"
+                f"shape {out.shape}, dtype {out.dtype}{'' if out.flags.writeable else ', read-only'}"
                 if isinstance(out, np.ndarray)
                 else f"type {type(out).__name__}"
             )
-            raise GraphError(f"out has {given}; it must be an array of shape {result.shape} and dtype float32.")
-        self.binding.x = self.graph.x if x is None else self._checked(x)
-        for call in self._calls:
-            call()
+            raise GraphError(f"out has {given}; it must be a writable array of shape {self._shape} and dtype float32.")
+        if self._plan is not None:
+            return self._run_plan(x, out)
+        self._x = self.binding.x = self.graph.x if x is None else self._checked(x)
+        result = self._step_through()
         if out is None:
             return result.copy()
         out[...] = result
         return out
+
+    def _run_plan(self, x: Any, out: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        plan, own = self._plan, self.graph.x
+        if x is None:
+            x = own
+        elif not (type(x) is np.ndarray and x.dtype == np.float32 == own.dtype and x.shape == own.shape
+                  and x.flags.c_contiguous):  # fmt: skip
+            x = self._checked(x)
+            if isinstance(x, SparseFeatures) and x.nnz > own.nnz:
+                plan = type(plan)(self.program, self.graph.replace(x=x))  # its buffers hold more entries
+        direct = out is not None and out.flags.c_contiguous
+        result = out if direct else np.empty(self._shape, np.float32)
+        plan.run(x, result)
+        if plan.status[0]:
+            check_features(x, self.graph.num_nodes)  # names the value
+        self._x = x
+        if out is None or direct:
+            return result
+        out[...] = result
+        return out
+
+    def _step_through(self) -> NDArray[np.float32]:
+        for call in self._calls:
+            call()
+        return self.binding.registers[self.program.steps[-1].output].array
 
     def _checked(self, x: Any) -> Any:
         """Other features as the graph would keep them; kind and shape must be those that the buffers were made for."""
@@ -90,6 +157,10 @@ class BoundModel:
 
     def site_codes(self) -> dict[str, NDArray]:
         """Codes at every site after the last run, dense, by site name; sparse entry codes are written out."""
+        if self._plan is not None:  # which keeps no register longer than it must: the same bits step by step
+            self._calls  # noqa: B018
+            self.binding.x = self._x
+            self._step_through()
         found = {}
         for step in self.program.steps:
             if step.site is not None:

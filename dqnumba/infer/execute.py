@@ -45,7 +45,7 @@ def _quantize(b: Binding, step: Step) -> Call:
     factor = None if a["row_factor"] is None else b.factor(a["row_factor"]).astype(np.float32)
     if isinstance(b.x, SparseFeatures):
         dtype = np.int8 if a["qmax"] - a["qmin"] < 256 else np.int16
-        register = b.registers[step.output] = Register(np.zeros(b.x.nnz, dtype), low, high, sparse=b.x)
+        register = b.registers[step.output] = Register(b.buffer((b.x.nnz,), dtype), low, high, sparse=b.x)
     else:
         register, dtype = None, b.codes(step, low, high).dtype
 
@@ -193,7 +193,8 @@ def _edge_norm(b: Binding, step: Step) -> Call:
         values = values * adjacency.weight
     q = np.clip(np.rint(values * np.float32(1.0 / a["scale"]) + np.float32(a["zero_point"])), a["qmin"], a["qmax"])
     out = b.codes(step, a["qmin"] - a["offset"], a["qmax"] - a["offset"])
-    out[:, 0] = (q - a["offset"]).astype(out.dtype)
+    if out.flags.writeable:
+        out[:, 0] = (q - a["offset"]).astype(out.dtype)
     return lambda: None
 
 
@@ -237,7 +238,7 @@ def _edge_softmax(b: Binding, step: Step) -> Call:
         raise ModelFormatError(
             f"{step.output}: its table has {len(mantissa)} entries, the codes need more. Save the model again."
         )
-    out = np.zeros((b.count("edge"), step.channels), np.int32)
+    out = b.buffer((b.count("edge"), step.channels), np.int32)
     b.registers[step.output] = Register(out, 0, 1 << a["bits"])
     return lambda: b.backend.edge_softmax(adjacency.indptr, codes.array, mantissa, exponent, a["low"], a["bits"], out)
 
@@ -293,7 +294,7 @@ def _dequantize(b: Binding, step: Step) -> Call:
     """Exit: float32(q - zero) * scale, the only float step behind the entry."""
     source, zero = b.registers[step.inputs[0]], step.attributes["zero_in"]
     scale = np.asarray(step.attributes["scale"], np.float32)
-    out = np.zeros((b.count(step.rows), step.channels), np.float32)
+    out = b.buffer((b.count(step.rows), step.channels), np.float32)
     b.registers[step.output] = Register(out, 0, 0)
 
     def run() -> None:

@@ -79,7 +79,7 @@ class Fold:
             flat_bias, down = bias[0].astype(np.int64), _power_of_two(multiplier, shift)
             if down is not None:
                 if not self.folded:
-                    self.folded.append(FoldedStage("none", *(np.zeros(1, np.int64) for _ in range(3))))
+                    self.folded.append(_unchanged())
                 # A bias of up to 2**60 reaches beyond int64 here; then nothing fits 32 bits either.
                 if self.folded[-1].right + down > 31 or np.abs(flat_bias).max(initial=0) >= 1 << 31:
                     self.usable = False
@@ -92,7 +92,10 @@ class Fold:
             kind = "channel" if multiplier.shape[1] > 1 else "row"
             stage = FoldedStage(kind, multiplier.ravel(), shift.ravel() - 1, 1 + 2 * flat_bias, 1)
             self.folded.append(stage)
-        self.folded[-1].merge(0, np.array([self.zero_point], np.int64))
+        if not self.folded:
+            self.folded = [_unchanged()] if self.zero_point else []
+        if self.folded:
+            self.folded[-1].merge(0, np.array([self.zero_point], np.int64))
 
     def safe_rows(self, magnitude: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Rows whose inputs, at most ``magnitude`` (R,) or (1,) large, stay within 32 bits all the way."""
@@ -109,6 +112,10 @@ class Fold:
             safe = safe & (product < _LIMIT) & (total < _LIMIT)
             magnitude = total / 2.0**stage.right + 1.0
         return safe
+
+
+def _unchanged() -> FoldedStage:
+    return FoldedStage("none", *(np.zeros(1, np.int64) for _ in range(3)))
 
 
 def _power_of_two(multiplier: NDArray[np.int64], shift: NDArray[np.int64]) -> int | None:

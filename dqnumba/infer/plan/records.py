@@ -1,0 +1,329 @@
+"""The operation records of each unit: which micro-kernel, on which memory, with which tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...graph import SparseFeatures
+from ...kernels.dot import combine, cpu, entry, matmul, matmul_pack, pool, sparse
+from ...kernels.dot.attention import attention_misfit, attention_op, attention_scratch
+from ...kernels.dot.codes import row_bytes
+from ...kernels.dot.fold import Fold
+from ...kernels.dot.gather import neighbor_sum_ops
+from ...kernels.dot.launch import Phase, aligned, even_blocks
+from ...kernels.dot.requantize import requantize_op
+from ..binding import Binding
+from .layout import Layout
+from .tables import Edges
+from .units import Source, Unit, Unplanned
+
+__all__ = ["Records"]
+
+Place = tuple[int, int, bool]
+
+
+class Records:
+    """Builds records; keeps the arrays that they point to.
+
+    Parameters
+    ----------
+    bound : Binding
+    layout : Layout
+    base : int
+        Address of the workspace.
+    status : int64 (1,)
+        Where entry kernels report features that are no numbers.
+
+    Attributes
+    ----------
+    keep : list
+        What must live as long as the records.
+    scratch_bytes : int
+        Scratch memory that a thread needs.
+    """
+
+    def __init__(self, bound: Binding, layout: Layout, base: int, status: NDArray[np.int64]) -> None:
+        self.bound, self.layout, self.base, self.status = bound, layout, base, status
+        self.keep: list[Any] = [status]
+        self.scratch_bytes = layout.scratch_bytes
+        self.isa = cpu.choose_isa()
+        # Largest |value| of the rows of a sum: (rows,) or (1,) float64.
+        self.reach: dict[str, NDArray[np.float64]] = {}
+        self._edges: dict[tuple[str, bool], Edges] = {}
+
+    def phase(self, units: list[Unit], group: tuple[int, str]) -> tuple[list[Phase], list, list[tuple[str, int, int]]]:
+        """Phases to run before, records of the group's own phase, and the fields (what, record, field) that hold
+        addresses of the caller's arrays.
+        """
+        self.before: list[Phase] = []
+        self.ops: list[NDArray[np.int64]] = []
+        self.patches: list[tuple[str, int, int]] = []
+        self.group = group
+        for unit in units:
+            _RECORDS[unit.kind](self, unit)
+        return self.before, self.ops, self.patches
+
+    def edges(self, unit: Unit) -> Edges:
+        """CSR arrays that a gathering unit runs over."""
+        loops = unit.steps[0].attributes["self_loops"] if unit.kind == "neighbor_sum" else "add"
+        inline = unit.kind == "neighbor_sum"
+        key = (loops, inline)
+        if key not in self._edges:
+            self._edges[key] = Edges(self.bound.graph, loops, inline=inline)
+        return self._edges[key]
+
+    # ---- helpers of the rules below
+
+    def home(self, source: Source | str) -> Any:
+        return self.layout.homes[source.register if isinstance(source, Source) else source]
+
+    def place(self, source: Source | str) -> Place:
+        return self.layout.place(source, self.base)
+
+    def add(self, op: NDArray[np.int64] | tuple[NDArray[np.int64], list] | list) -> None:
+        """Append a record, or a record and what it points to, or several records."""
+        if isinstance(op, tuple):
+            op, keep = op
+            self.keep.append(keep)
+        self.ops += op if isinstance(op, list) else [op]
+
+    def held(self, array: NDArray) -> int:
+        """Address of an array that is kept."""
+        self.keep.append(array)
+        return array.ctypes.data
+
+    def extra(self, size: int) -> int:
+        """Offset of scratch memory for one kernel of this phase, behind the local registers."""
+        offset = -(-self.layout.scratch_extra[self.group] // 64) * 64
+        self.scratch_bytes = max(self.scratch_bytes, offset + size)
+        return offset
+
+    def as_bytes(self, source: Source) -> Place:
+        """Place of codes a byte each: where two share one, they are unpacked for the block first."""
+        home = self.home(source)
+        if home.kind == "int8":
+            return self.place(source)
+        if home.kind != "int4":
+            raise Unplanned(f"{source.register}: a product of codes of 16 bits")
+        stride = max(64, row_bytes("int8", source.channels))
+        group = self.group
+        offset = -(-self.layout.scratch_extra[group] // 64) * 64
+        self.layout.scratch_extra[group] = offset + stride * (self.layout.block_rows[group] + 16)
+        self.scratch_bytes = max(self.scratch_bytes, self.layout.scratch_extra[group])
+        place = (offset, stride, True)
+        self.add(requantize_op(
+            source=self.place(source), source_kind="int4", output=place, output_kind="int8", columns=source.channels,
+            fold=Fold([], 0), magnitude=np.zeros(1), zero_in=0, low=-8, high=7,
+        ))  # fmt: skip
+        return place
+
+
+_RECORDS: dict[str, Callable[[Records, Unit], None]] = {}
+
+
+def _records(kind: str) -> Callable:
+    def register(function: Callable) -> Callable:
+        _RECORDS[kind] = function
+        return function
+
+    return register
+
+
+@_records("quantize")
+def _quantize(r: Records, unit: Unit) -> None:
+    a, x = unit.steps[0].attributes, r.bound.graph.x
+    inverse = np.float32(1.0 / a["scale"])
+    factor = None if a["row_factor"] is None else r.bound.factor(a["row_factor"]).astype(np.float32)
+    if isinstance(x, SparseFeatures):
+        r.patches += [("indptr", len(r.ops), 1), ("data", len(r.ops), 2)]
+        r.add(sparse.sparse_quantize_op(
+            starts=0, values=0, out=r.place(unit.output)[0], inverse_scale=float(inverse), zero_point=a["zero_point"],
+            low=a["qmin"], high=a["qmax"], status=r.status.ctypes.data, factors=0 if factor is None else r.held(factor),
+        ))  # fmt: skip
+        return
+    numbers = np.array([inverse, a["zero_point"], a["qmin"], a["qmax"], a["offset"]], np.float32)
+    r.keep += [numbers, factor]
+    r.patches.append(("x", len(r.ops), 1))
+    r.add(entry.quantize_op(
+        source=(0, 4 * x.shape[1], False), output=r.place(unit.output), output_kind=r.home(unit.output).kind,
+        columns=x.shape[1], numbers=numbers, factor=factor, status=r.status,
+    ))  # fmt: skip
+
+
+@_records("lookup")
+def _lookup(r: Records, unit: Unit) -> None:
+    step, home = unit.steps[0], r.home(unit.output)
+    codes = r.bound.constant(step, "table")
+    table = aligned(len(codes), home.row_bytes)
+    if home.kind == "int8":
+        table[:, : codes.shape[1]] = codes
+    elif home.kind == "int16":
+        table[:, : 2 * codes.shape[1]] = codes.astype(np.int16).view(np.int8)
+    else:
+        from ...quant import pack4
+
+        table[:, : -(-codes.shape[1] // 2)] = pack4(codes).view(np.int8)
+    r.keep.append(table)
+    r.patches.append(("x", len(r.ops), 1))
+    r.add(entry.lookup_op(categories=(0, 4, False), output=r.place(unit.output), table=table))
+
+
+@_records("matmul")
+def _matmul(r: Records, unit: Unit) -> None:
+    step, a = unit.steps[0], unit.steps[0].attributes
+    weight, bias = r.bound.constant(step, "weight"), r.bound.constant(step, "bias").astype(np.int64)
+    if a["weight_zero"] or weight.dtype != np.int8:
+        raise Unplanned(f"{step.output}: weights with a zero point, or of more than 8 bits")
+    register = r.bound.registers[step.output]
+    r.reach[step.output] = np.array([max(-register.low, register.high)], np.float64)
+    home = r.home(unit.output)
+    first = r.bound.registers[unit.reads[0].register]
+    if first.sparse is not None:
+        stride = row_bytes("int8", weight.shape[1])
+        rows = aligned(len(weight), stride)
+        rows[:, : weight.shape[1]] = weight
+        padded = np.zeros(weight.shape[1] + 64, np.int32)
+        padded[: len(bias)] = bias
+        ops = sparse.sparse_matmul_ops(
+            out=r.place(unit.output), starts=0, indices=0, codes=r.place(unit.reads[0])[0], weight=r.held(rows),
+            weight_stride=stride, columns=weight.shape[1], bias=r.held(padded),
+        )  # fmt: skip
+        for k in range(len(ops)):
+            r.patches += [("indptr", len(r.ops) + k, 4), ("indices", len(r.ops) + k, 5)]
+        r.add(ops)
+        return
+    inputs = [r.as_bytes(source) for source in unit.reads]
+    segments = tuple(source.channels for source in unit.reads)
+    bits = 4 if weight.size and -8 <= weight.min() and weight.max() <= 7 else 8
+    packed = matmul_pack.pack_weights(weight, isa=r.isa, segments=segments, bits=bits)
+    folded = bias - a["zero_in"] * weight.astype(np.int64).sum(axis=0)
+    scratch = r.extra(matmul.scratch_bytes(packed, r.layout.block_rows[r.group]))
+    out = r.place(unit.output)
+    if home.row_bytes % 64:
+        raise Unplanned(f"{step.output}: scores beside each other")
+    r.add(matmul.matmul_op(inputs=inputs, packed=packed, bias=folded, out=out, scratch=scratch))
+
+
+@_records("neighbor_sum")
+def _neighbor_sum(r: Records, unit: Unit) -> None:
+    step, source, edges = unit.steps[0], unit.gathers[0], r.edges(unit)
+    zero, codes = step.attributes["zero_in"], r.bound.registers[source.register]
+    r.reach[step.output] = edges.terms * float(max(abs(codes.low - zero), abs(codes.high - zero)))
+    base, stride, _ = r.place(source)
+    own = (base, stride, False) if edges.own else None
+    starts, indices = r.held(edges.indptr), r.held(edges.indices)
+    if r.home(source).kind != "int8":
+        raise Unplanned(f"{source.register}: neighbours of {r.home(source).kind}")
+    r.add(neighbor_sum_ops(
+        out=r.place(unit.output), starts=starts, stops=starts + 8, indices=indices, x=base, x_stride=stride,
+        channels=source.channels, zero=zero, own=own,
+    ))  # fmt: skip
+
+
+@_records("add_self")
+def _add_self(r: Records, unit: Unit) -> None:
+    step, a = unit.steps[0], unit.steps[0].attributes
+    total, own = unit.reads
+    codes = r.bound.registers[own.register]
+    reach, zero, weight = r.reach[total.register], a["zero_in"], a["self_weight"]
+    multiplier, shift = (t[:, 0] for t in r.bound.row_multiplier(a["multiplier"], a["shift"], a["row_factor"]))
+    gain = np.ldexp(np.abs(multiplier).astype(np.float64), -shift)
+    left = int(multiplier[0]).bit_length() - 1 - int(shift[0])
+    exact = len(multiplier) == 1 and int(multiplier[0]) == 1 << (int(multiplier[0]).bit_length() - 1) and left >= 0
+    if not exact and (reach * gain * 2 + 2 >= 2.0**31 * 0.999).any():
+        raise Unplanned(f"{step.output}: a sum on this graph can leave 32 bits")
+    self_reach = abs(weight) * max(abs(codes.low - zero), abs(codes.high - zero))
+    r.reach[step.output] = reach * gain + 1 + self_reach
+    r.add(combine.add_self_op(
+        total=r.place(total), own=r.place(own), own_kind=r.home(own).kind, output=r.place(unit.output),
+        columns=step.channels, zero=zero, weight=weight, left=left if exact else None,
+        rows=None if exact else (np.broadcast_to(multiplier, (r.bound.graph.num_nodes,)),
+                                 np.broadcast_to(shift, (r.bound.graph.num_nodes,))),
+    ))  # fmt: skip
+
+
+@_records("requantize")
+def _requantize(r: Records, unit: Unit) -> None:
+    step, a, source = unit.steps[0], unit.steps[0].attributes, unit.reads[0]
+    register = r.bound.registers[source.register]
+    stages = []
+    for i, stage in enumerate(a["stages"]):
+        if f"multipliers{i}" in step.tensors:
+            m, s = (r.bound.constant(step, f"{role}{i}").astype(np.int64)[None] for role in ("multipliers", "shifts"))
+        else:
+            m, s = r.bound.row_multiplier(stage["multiplier"], stage["shift"], stage["row_factor"])
+        bias = r.bound.constant(step, f"bias{i}").astype(np.int64)[None] if f"bias{i}" in step.tensors else None
+        stages.append((m, s, np.zeros((1, 1), np.int64) if bias is None else bias))
+    zero = a["zero_in"]
+    reach = r.reach.get(source.register)
+    if reach is None:
+        reach = np.array([max(abs(register.low - zero), abs(register.high - zero))], np.float64)
+    else:
+        reach = reach + abs(zero)
+    _emit_requantize(r, unit, Fold(stages, a["zero_point"]), reach, zero, a["low"], a["high"])
+    if len(unit.steps) == 1 and r.home(unit.output).kind == "int32":
+        r.reach[unit.output] = np.array([max(abs(a["low"]), abs(a["high"]))], np.float64)
+
+
+@_records("dequantize")
+def _dequantize(r: Records, unit: Unit) -> None:
+    _emit_requantize(r, unit, Fold([], 0), np.zeros(1), 0, -(1 << 31), (1 << 31) - 1)
+
+
+def _emit_requantize(
+    r: Records, unit: Unit, fold: Fold, reach: NDArray[np.float64], zero: int, low: int, high: int
+) -> None:
+    source, last, columns = unit.reads[0], unit.steps[-1], unit.steps[0].channels
+    exit_ = last.op == "dequantize"
+    if exit_:
+        r.patches.append(("out", len(r.ops), 4))
+    r.add(requantize_op(
+        source=r.place(source), source_kind=r.home(source).kind,
+        output=(0, 4 * columns, False) if exit_ else r.place(unit.output),
+        output_kind="float32" if exit_ else r.home(unit.output).kind, columns=columns, fold=fold, magnitude=reach,
+        zero_in=zero, low=low, high=high, scale=np.asarray(last.attributes["scale"], np.float32) if exit_ else None,
+        zero_exit=last.attributes["zero_in"] if exit_ else 0,
+    ))  # fmt: skip
+
+
+@_records("add")
+def _add(r: Records, unit: Unit) -> None:
+    a, (first, second) = unit.steps[0].attributes, unit.reads
+    r.add(combine.add_op(
+        first=r.place(first), first_kind=r.home(first).kind, second=r.place(second), second_kind=r.home(second).kind,
+        output=r.place(unit.output), output_kind=r.home(unit.output).kind, columns=unit.steps[0].channels,
+        zeros=(a["zero1"], a["zero2"]), multipliers=(a["multiplier1"], a["multiplier2"]), shift=a["shift"],
+        zero_point=a["zero_point"], low=a["low"], high=a["high"],
+    ))  # fmt: skip
+
+
+@_records("head_sum")
+def _head_sum(r: Records, unit: Unit) -> None:
+    step, source = unit.steps[0], unit.reads[0]
+    heads = step.attributes["heads"]
+    r.reach[step.output] = heads * r.reach[source.register]
+    r.add(combine.head_sum_op(
+        source=r.place(source), output=r.place(unit.output), columns=step.channels, heads=heads
+    ))  # fmt: skip
+
+
+@_records("pool_sum")
+def _pool_sum(r: Records, unit: Unit) -> None:
+    step, source = unit.steps[0], unit.gathers[0]
+    zero, codes = step.attributes["zero_in"], r.bound.registers[source.register]
+    sizes = np.diff(r.bound.graph_ptr)
+    r.reach[step.output] = sizes * float(max(abs(codes.low - zero), abs(codes.high - zero)))
+    base, stride, _ = r.place(source)
+    starts = r.held(r.bound.graph_ptr)
+    r.add(pool.pool_sum_ops(
+        out=r.place(unit.output), starts=starts, stops=starts + 8, x=base, x_stride=stride, channels=source.channels,
+        zero=zero, bits=16 if r.home(source).kind == "int16" else 8,
+    ))  # fmt: skip
+
+
+def _unused() -> None:
+    attention_misfit, attention_op, attention_scratch, even_blocks
