@@ -1,0 +1,142 @@
+"""Sums of rows of int8 codes over the edges into a node, the accumulators in registers.
+
+Lanes of 16 bits take up to 255 rows before they are widened into lanes of 32 bits, so a line of 64 bytes costs two
+widening loads and two additions. The zero point enters once a row, as degree times zero point. Sums are exact modulo
+2**32.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from .gather_vectors import PREFETCH_PAD, among, column_blocks, prefetch_lines, store_runs
+from .micro import Micro, micro, new_op, place, put_place, stride
+from .simd import Vector, add, i32_at, i64_at, load, splat, widen, zeros
+
+__all__ = ["DISTANCE", "Place", "neighbor_sum_ops", "sum_kernel", "sum_record"]
+
+DISTANCE = 32
+"""Edges between the row that is added and the row that is asked for."""
+
+_ROWS = 252  # of at most 255, since 255 * -128 is the most that a lane of 16 bits is sure to hold; a multiple of _GROUP
+_GROUP = 4
+
+_NOTHING = np.zeros(512, np.int8)
+
+Place = tuple[int, int, bool]
+"""Base address, row stride in bytes, whether in scratch memory (see :mod:`.micro`)."""
+
+
+@functools.cache
+def sum_kernel(lanes: int, listed: bool = True, bits: int = 8) -> Micro:
+    """Kernel that sums blocks of ``lanes`` codes of ``bits`` bits: rows listed by index, or rows that follow each
+    other."""
+    row_bytes = lanes * bits // 8
+    code, middle, wide = Vector(f"i{bits}", lanes), Vector("i16" if bits == 8 else "i32", lanes), Vector("i32", lanes)
+
+    def neighbor_sum(op, start, stop, scratch):
+        out, out_stride = place(op, 1, start, scratch), stride(op, 1)
+        starts, stops, indices = i64_at(op + 32), i64_at(op + 40), i64_at(op + 48)
+        x, x_stride, distance = i64_at(op + 56), i64_at(op + 64), i64_at(op + 72)
+        zero, runs = i64_at(op + 80), i64_at(op + 88)
+        own, own_stride = place(op, 12, start, scratch), stride(op, 12)
+        has_own = i64_at(op + 8 * 15)
+        nothing = i64_at(op + 128)
+        if listed and start < stop:
+            first = i64_at(starts + 8 * start)
+            for e in range(first, first + distance):
+                prefetch_lines(x + i32_at(indices + 4 * e) * x_stride, row_bytes)
+        for i in range(start, stop):
+            e, last = i64_at(starts + 8 * i), i64_at(stops + 8 * i)
+            total = splat(wide, -zero * (last - e + has_own))
+            if has_own:
+                total = add(total, widen(load(code, own + i * own_stride), wide))
+            while e < last:
+                pause = min(e + _ROWS, last)
+                part = zeros(middle)
+                while e < pause - _GROUP:
+                    for k in range(e, e + _GROUP):
+                        if listed:
+                            prefetch_lines(x + i32_at(indices + 4 * (k + distance)) * x_stride, row_bytes)
+                            part = add(part, widen(load(code, x + i32_at(indices + 4 * k) * x_stride), middle))
+                        else:
+                            part = add(part, widen(load(code, x + k * x_stride), middle))
+                    e += _GROUP
+                # The last 1 to 4 rows without a branch, whose outcome could not be foretold: rows too many are read as
+                # a row of zeros.
+                for k in range(e, e + _GROUP):
+                    row = k
+                    if listed:
+                        prefetch_lines(x + i32_at(indices + 4 * (k + distance)) * x_stride, row_bytes)
+                        row = np.int64(i32_at(indices + 4 * k))
+                    part = add(part, widen(load(code, among(x + row * x_stride, nothing, k, pause)), middle))
+                total = add(total, widen(part, wide))
+                e = pause
+            store_runs(out + i * out_stride, total, runs)
+
+    neighbor_sum.__name__ = f"neighbor_sum_i{bits}x{lanes}" if listed else f"segment_sum_i{bits}x{lanes}"
+    neighbor_sum.__qualname__ = neighbor_sum.__name__
+    return micro(neighbor_sum)
+
+
+def neighbor_sum_ops(
+    *,
+    out: Place,
+    starts: int,
+    stops: int,
+    indices: int,
+    x: int,
+    x_stride: int,
+    channels: int,
+    zero: int,
+    own: Place | None = None,
+    distance: int = DISTANCE,
+) -> list[np.ndarray]:
+    """Operations for ``out[i] = sum over e in starts[i] .. stops[i] of x[indices[e]] - zero``, one a column block.
+
+    Parameters
+    ----------
+    out : place of int32 rows, stride a multiple of 64
+    starts, stops : addresses of (N,) int64
+        The two ends of each row's run of ``indices``: ``indptr`` and ``indptr + 8``, or as :mod:`.hubs` makes them.
+    indices : address of int32
+        ``PREFETCH_PAD`` further entries, each a row of x, stand behind the last one.
+    x : address of int8 rows of ``x_stride`` bytes
+        Padded as all code buffers are.
+    channels : int
+    zero : int
+        Zero point in stored codes.
+    own : place of int8 rows, optional
+        Row i of it is added with weight 1: a self-loop that the index list does not hold.
+    distance : int
+        Rows that are asked for ahead of time, at most ``PREFETCH_PAD - 4``.
+
+    Notes
+    -----
+    Fields: 1-3 out, 4 starts, 5 stops, 6 indices, 7 x, 8 its stride, 9 distance, 10 zero, 11 runs of 16 lanes to
+    write, 12-14 own, 15 whether there is one, 16 a row of zeros.
+    """
+    if not 0 <= distance <= PREFETCH_PAD - _GROUP:
+        raise ValueError(f"distance {distance} is not within 0 .. {PREFETCH_PAD - _GROUP}")
+    return [
+        sum_record(lanes, 8, True, first, out=out, starts=starts, stops=stops, indices=indices, x=x, x_stride=x_stride,
+                   channels=channels, zero=zero, own=own, distance=distance)
+        for first, lanes in column_blocks(channels)
+    ]  # fmt: skip
+
+
+def sum_record(lanes: int, bits: int, listed: bool, first: int, *, out: Place, starts: int, stops: int, indices: int,
+               x: int, x_stride: int, channels: int, zero: int, own: Place | None = None, distance: int
+               ) -> np.ndarray:  # fmt: skip
+    """The record of :func:`sum_kernel` for the column block that begins at channel ``first``."""
+    size = bits // 8
+    op = new_op(sum_kernel(lanes, listed, bits))
+    put_place(op, 1, out[0] + 4 * first, *out[1:])
+    op[4:12] = starts, stops, indices, x + size * first, x_stride, distance, zero, -(-(channels - first) // 16)
+    if own is not None:
+        put_place(op, 12, own[0] + size * first, *own[1:])
+        op[15] = 1
+    op[16] = _NOTHING.ctypes.data
+    return op
