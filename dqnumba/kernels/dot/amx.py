@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
-from numba import literally, types  # noqa: F401
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .dot_codegen import emit_nibbles
 from .matmul_pack import aligned_zeros
 from .micro import Micro, helper, place, stride
-from .simd import i64_at, i8x64, load, store
+from .simd import i8x64, i64_at, load, store
 
 __all__ = ["amx_kernel", "configurations", "emit_configure", "emit_tile"]
 
@@ -183,12 +184,12 @@ def _unpack(source, target, count):
     """Weights of 4 bits, two a byte, to ``count`` vectors of 64 int8."""
     for k in range(0, count, 2):
         both = load(i8x64, source + k * 32)
-        store(target + k * 64, nibbles(both, 0))
-        store(target + k * 64 + 64, nibbles(both, 1))
+        store(target + k * 64, _nibbles(both, 0))
+        store(target + k * 64 + 64, _nibbles(both, 1))
 
 
 @intrinsic(prefer_literal=True)
-def nibbles(typingctx, both, high):
+def _nibbles(typingctx, both, high):
     """The low or the high nibbles of a vector of bytes as signed numbers."""
     shift = 4 * high.literal_value
 
@@ -198,19 +199,10 @@ def nibbles(typingctx, both, high):
     return both(both, high), codegen
 
 
-def emit_nibbles(builder: ir.IRBuilder, both: ir.Value, shift: int) -> ir.Value:
-    """Bits ``shift .. shift + 3`` of each byte of a vector, as signed numbers."""
-
-    def every(value):
-        return ir.Constant(both.type, [value] * both.type.count)
-
-    low = builder.and_(builder.lshr(both, every(shift)) if shift else both, every(15))
-    return builder.sub(builder.xor(low, every(8)), every(8))
-
-
 # ---- the kernel; fields of the operation: see matmul.py
 
 
+@helper
 def _rows(op, start, stop, scratch, four_bits):
     count = stop - start
     if count <= 0:
@@ -267,9 +259,6 @@ def _rows(op, start, stop, scratch, four_bits):
                     _end(target + r0 * out_stride, target + r1 * out_stride, out_stride, two_rows, 64, two_columns)
                 else:
                     _end(waiting, waiting + 1024, 64, two_rows, 2048, two_columns)
-
-
-_rows = helper(_rows)
 
 
 def _amx_matmul8(op, start, stop, scratch):

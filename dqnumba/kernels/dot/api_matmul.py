@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import numba
 import numpy as np
 
 from dqnumba.kernels import integer
@@ -12,9 +13,8 @@ from dqnumba.kernels.integer_threads import chunk_of
 from .copy_rows import copy_rows_op
 from .executor import run_parallel, run_serial
 from .matmul import Place, matmul_op, row_block, scratch_bytes
-from .matmul_pack import PackedWeights, aligned_zeros, pack_weights
+from .matmul_pack import LANES, PackedWeights, aligned_zeros, pack_weights
 from .matmul_trust import trusted_isa
-from .micro import FIELDS
 
 __all__ = ["matmul", "matmul_packed"]
 
@@ -59,7 +59,7 @@ def matmul_packed(x: np.ndarray, packed: PackedWeights, bias: np.ndarray, out: n
         x = np.ascontiguousarray(x)
     if threads is None:
         work = rows * (inner * columns // 32 + inner + 4 * columns)
-        threads = _number_of_threads() if chunk_of(rows, work) else 1
+        threads = numba.get_num_threads() if chunk_of(rows, work) else 1
     block = row_block(inner, columns, rows, threads)
     ops, size, keep = _operations(x, packed, bias, out, min(block, rows))
     bounds = np.append(np.arange(0, rows, block), rows)
@@ -74,35 +74,28 @@ def matmul_packed(x: np.ndarray, packed: PackedWeights, bias: np.ndarray, out: n
 
 def _operations(x, packed, bias, out, block):
     """Copy in where rows are not aligned and padded, multiply, copy out where rows are not whole vectors."""
-    rows, inner = x.shape
     size = _round(scratch_bytes(packed, block))
-    ops = []
-    source = [Place(x.ctypes.data + start, x.strides[0]) for start in np.cumsum((0, *packed.segments[:-1])).tolist()]
-    alignment = packed.step if packed.isa == "amx" else 1
-    aligned = all(place.base % alignment == 0 for place in source) and x.strides[0] % alignment == 0
-    if not aligned or any(k % packed.step for k in packed.segments):
-        width = _width(inner) + 64
-        local = []
-        for segment, place in zip(packed.segments, source, strict=True):
-            target = Place(size, _width(segment), True)
-            ops.append(copy_rows_op(source=place, target=target, width=segment))
-            local.append(target)
-            size += _round(block * target.stride)
-        source = local
+    starts = np.cumsum((0, *packed.segments[:-1])).tolist()
+    source = [Place(x.ctypes.data + start, x.strides[0]) for start in starts]
+    unit = packed.step if packed.isa == "amx" else 1
+    whole = all(place.base % unit == 0 and place.stride % unit == 0 for place in source)
+    ops, offset = [], size
+    if not whole or any(inner % packed.step for inner in packed.segments):
+        for k, inner in enumerate(packed.segments):
+            unit = packed.step if packed.isa == "amx" else 64
+            local = Place(offset, -(-inner // unit) * unit, True)
+            ops.append(copy_rows_op(source=source[k], target=local, width=inner))
+            source[k] = local
+            offset += _round(block * local.stride)
     target = result = Place(out.ctypes.data, out.strides[0])
-    if packed.columns % 16:
-        target = Place(size, packed.column_vectors * 64, True)
-        size += block * target.stride
+    if packed.columns % LANES:
+        target = Place(offset, packed.column_vectors * LANES * 4, True)
+        offset += block * target.stride
     product, keep = matmul_op(inputs=source, packed=packed, bias=bias, out=target)
     ops.append(product)
     if target is not result:
         ops.append(copy_rows_op(source=target, target=result, width=4 * packed.columns))
-    return np.array(ops), size + 64, keep
-
-
-def _width(channels):
-    """Bytes of a padded row."""
-    return 16 if channels <= 16 else 32 if channels <= 32 else _round(channels)
+    return np.array(ops), offset, keep
 
 
 def _round(size):

@@ -1,4 +1,4 @@
-"""The int8 matrix product as an operation: ``out = bias + A @ W``, or ``bias + A1 @ W1 + A2 @ W2`` without joining them.
+"""The int8 matrix product as an operation: ``out = bias + A @ W``, or ``bias + A1 @ W1 + A2 @ W2`` unjoined.
 
 Fields of the record, for the kernels of every ISA:
 
@@ -24,6 +24,7 @@ import numpy as np
 
 from .amx import amx_kernel, configurations
 from .cpu import require
+from .dot_kernels import vector_kernel
 from .matmul_pack import LANES, PackedWeights, aligned_zeros
 from .micro import Micro, new_op, put_place
 
@@ -47,8 +48,6 @@ def kernel_of(packed: PackedWeights) -> Micro:
     require(packed.isa)
     if packed.isa == "amx":
         return amx_kernel(packed.bits)
-    from .dot_kernels import vector_kernel
-
     return vector_kernel(packed.isa, packed.vectors, packed.bits, len(packed.segments))
 
 
