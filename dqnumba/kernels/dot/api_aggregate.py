@@ -14,15 +14,27 @@ from ..integer_threads import threads_for
 from .blocks import row_blocks
 from .codes import row_bytes
 from .gather import neighbor_sum_ops
+from .gather_max import neighbor_max_ops, pool_max_ops
 from .gather_vectors import column_blocks, pad_indices
+from .gather_weighted import COEFFICIENT_PAD, weighted_sum_ops
 from .gather_wide import neighbor_sum_wide_op
-from .hubs import hub_limit, join_sum_op, split_hubs
+from .hubs import hub_limit, join_max_op, join_sum_op, split_hubs
 from .launch import Launch, Phase, aligned
 from .pool import pool_sum_ops
 from .sparse import sparse_matmul_ops
+from .sparse_sum import sparse_sum_op
 
-__all__ = ["neighbor_sum", "segment_sum", "sparse_matmul"]
+__all__ = [
+    "neighbor_max",
+    "neighbor_sum",
+    "segment_max",
+    "segment_sum",
+    "sparse_matmul",
+    "sparse_neighbor_sum",
+    "weighted_neighbor_sum",
+]
 
+_CODES = (np.dtype(np.int8), np.dtype(np.int16))
 _SUMS = (np.dtype(np.int32), np.dtype(np.int64))
 
 
@@ -44,38 +56,124 @@ def segment_sum(ptr, x, zero_point, out, threads=None):
     _sum(ptr, None, x, int(zero_point), out, threads)
 
 
+def neighbor_max(indptr, indices, x, empty, out, threads=None):
+    """As the reference; int8 or int16 codes."""
+    if x.dtype not in _CODES or out.dtype != x.dtype or indices.dtype != np.int32:
+        integer.neighbor_max(indptr, indices, x, empty, out)
+        return
+    _max(_checked(indptr, indices, len(x), out), indices, x, int(empty), out, threads)
+
+
+def segment_max(ptr, x, empty, out, threads=None):
+    """As the reference; int8 or int16 codes."""
+    if x.dtype not in _CODES or out.dtype != x.dtype:
+        integer.segment_max(ptr, x, empty, out)
+        return
+    _max(_checked(ptr, x, 1, out, listed=False), None, x, int(empty), out, threads)
+
+
+def weighted_neighbor_sum(indptr, indices, coef, coef_zero, x, zero_point, out, threads=None):
+    """As the reference; int8 codes, int32 coefficients, int32 out."""
+    if (x.dtype, coef.dtype, out.dtype, indices.dtype) != (np.int8, np.int32, np.int32, np.int32):
+        integer.weighted_neighbor_sum(indptr, indices, coef, coef_zero, x, zero_point, out)
+        return
+    indptr = _checked(indptr, indices, len(x), out)
+    if not out.size:
+        return
+    heads = coef.shape[1]
+    if len(coef) < indptr[-1] or not heads or x.shape[1] % heads or x.shape[1] != out.shape[1]:
+        raise ValueError(f"coefficients {coef.shape} do not fit {indptr[-1]} edges of {x.shape[1]} channels")
+    source, source_stride = _padded_codes(x)
+    listed = pad_indices(indices)
+    padded = np.zeros(coef.size + COEFFICIENT_PAD // 4, np.int32)
+    padded[: coef.size] = coef.reshape(-1)
+
+    def ops(place, starts, stops):
+        return weighted_sum_ops(
+            out=place, starts=starts, stops=stops, indices=listed.ctypes.data, x=source.ctypes.data,
+            x_stride=source_stride, heads=heads, width=x.shape[1] // heads, zero=int(zero_point),
+            coef=padded.ctypes.data, coef_stride=4 * heads, coef_zero=int(coef_zero),
+        )  # fmt: skip
+
+    _run(ops, indptr, out, threads, join_sum_op)
+
+
+def sparse_neighbor_sum(indptr, indices, s_indptr, s_indices, s_codes, zero_point, out, threads=None):
+    """As the reference; int8 codes, int32 out."""
+    if (s_codes.dtype, out.dtype, indices.dtype, s_indices.dtype) != (np.int8, np.int32, np.int32, np.int32):
+        integer.sparse_neighbor_sum(indptr, indices, s_indptr, s_indices, s_codes, zero_point, out)
+        return
+    s_indptr = np.ascontiguousarray(s_indptr, np.int64)
+    indptr = _checked(indptr, indices, len(s_indptr) - 1, out)
+    _checked(s_indptr, s_indices, out.shape[1], s_indptr[1:])
+    if not out.size:
+        return
+    target = out if out.flags.c_contiguous else np.empty(out.shape, np.int32)
+    centred = s_codes.astype(np.int16) - np.int16(zero_point)
+    indices, s_indices = np.ascontiguousarray(indices), np.ascontiguousarray(s_indices)
+    op = sparse_sum_op(
+        out=(target.ctypes.data, target.strides[0], False), starts=indptr.ctypes.data, indices=indices.ctypes.data,
+        entry_starts=s_indptr.ctypes.data, columns=s_indices.ctypes.data, codes=centred.ctypes.data,
+        width=out.shape[1],
+    )  # fmt: skip
+    Launch([Phase([op], row_blocks(indptr))], 64, out.size // 4 + len(indices) * (1 + s_codes.size // len(s_indptr)))(
+        threads
+    )
+    _give(out, target)
+
+
 def _sum(indptr, indices, x, zero, out, threads):
     if not out.size:
         return
     source, source_stride = _padded_codes(x)
-    target, wide, channels = _padded_out(out), out.dtype == np.int64, x.shape[1]
+    wide = out.dtype == np.int64
     listed = None if indices is None else pad_indices(indices)
-    work = (out.size + (int(indptr[-1]) - int(indptr[0])) * channels) // 4
-    threads = threads_for(work) if threads is None else threads
 
     def ops(place, starts, stops):
-        common = dict(out=place, starts=starts.ctypes.data, stops=stops.ctypes.data, x=source.ctypes.data,
-                      x_stride=source_stride, channels=channels, zero=zero)  # fmt: skip
+        common = dict(out=place, starts=starts, stops=stops, x=source.ctypes.data, x_stride=source_stride,
+                      channels=x.shape[1], zero=zero)  # fmt: skip
         if wide:
             return [neighbor_sum_wide_op(indices=0 if listed is None else listed.ctypes.data, **common)]
         if listed is None:
             return pool_sum_ops(bits=8 * x.itemsize, **common)
         return neighbor_sum_ops(indices=listed.ctypes.data, **common)
 
-    place = (target.ctypes.data, target.strides[0], False)
-    hubs = None if wide or threads < 2 else split_hubs(indptr, hub_limit(int(indptr[-1]), threads))
-    phases = [Phase(ops(place, indptr, indptr[1:]), row_blocks(indptr))]
-    if hubs is not None:
-        pieces = aligned(hubs.pieces, -(-channels // 16) * 64)
-        stride = pieces.strides[0]
-        first = ops((pieces.ctypes.data, stride, False), hubs.starts, hubs.stops)
-        join = join_sum_op(hubs=hubs, out=place, pieces=pieces.ctypes.data, piece_stride=stride, channels=channels)
-        rest = np.append(0, np.cumsum(hubs.row_stops - indptr[:-1]))
-        phases = [
-            Phase(first, np.arange(hubs.pieces + 1)),
-            Phase([*ops(place, indptr, hubs.row_stops), join], row_blocks(rest)),
-        ]
-    Launch(phases, 64, work)(threads)
+    _run(ops, indptr, out, threads, None if wide else join_sum_op)
+
+
+def _max(indptr, indices, x, empty, out, threads):
+    if not out.size:
+        return
+    source, source_stride = _padded_codes(x)
+    listed = None if indices is None else pad_indices(indices)
+
+    def ops(place, starts, stops):
+        common = dict(out=place, starts=starts, stops=stops, x=source.ctypes.data, x_stride=source_stride,
+                      channels=x.shape[1], empty=empty, bits=8 * x.itemsize)  # fmt: skip
+        return pool_max_ops(**common) if listed is None else neighbor_max_ops(indices=listed.ctypes.data, **common)
+
+    _run(ops, indptr, out, threads, join_max_op if x.dtype == np.int8 else None)
+
+
+def _run(ops, indptr, out, threads, join):
+    """Run ``ops(place, starts, stops)`` over all rows of ``out``, its hubs in pieces if there is a way to join them."""
+    rows, columns = out.shape
+    work = (out.size + int(indptr[-1] - indptr[0]) * columns) // 4
+    threads = threads_for(work) if threads is None else threads
+    target = _padded_out(out)
+    place, starts = (target.ctypes.data, target.strides[0], False), indptr.ctypes.data
+    hubs = split_hubs(indptr, hub_limit(int(indptr[-1]), threads)) if join is not None and threads > 1 else None
+    if hubs is None:
+        Launch([Phase(ops(place, starts, starts + 8), row_blocks(indptr))], 64, work)(threads)
+    else:
+        pieces = aligned(hubs.pieces, target.strides[0])
+        piece = (pieces.ctypes.data, pieces.strides[0], False)
+        first = ops(piece, hubs.starts.ctypes.data, hubs.stops.ctypes.data)
+        rest = ops(place, starts, hubs.row_stops.ctypes.data)
+        rest.append(join(hubs=hubs, out=place, pieces=piece[0], piece_stride=piece[1], channels=columns))
+        left = np.append(0, np.cumsum(hubs.row_stops - indptr[:-1]))
+        phases = [Phase(first, np.arange(hubs.pieces + 1)), Phase(rest, row_blocks(left))]
+        Launch(phases, 64, work)(threads)
     _give(out, target)
 
 
@@ -127,10 +225,18 @@ def _padded_codes(x):
 
 
 def _padded_out(out):
-    """Rows that kernels may write in whole vectors of 16: out itself, or new ones to be copied by :func:`_give`."""
-    if out.shape[1] % 16 == 0 and out.flags.c_contiguous:
+    """Rows that kernels may write in whole vectors: out itself, or new ones to be copied by :func:`_give`.
+
+    Sums are written in runs of 16 columns, codes in whole column blocks.
+    """
+    rows, columns = out.shape
+    if out.dtype in _SUMS:
+        width = -(-columns // 16) * 16 * out.itemsize
+    else:
+        width = row_bytes(out.dtype.name, columns)
+    if width == columns * out.itemsize and out.flags.c_contiguous:
         return out
-    return aligned(len(out), -(-out.shape[1] // 16) * 16 * out.itemsize).view(out.dtype)
+    return aligned(rows, width).view(out.dtype)
 
 
 def _give(out, target):

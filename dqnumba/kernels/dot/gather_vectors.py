@@ -26,6 +26,7 @@ __all__ = [
     "prefetch_lines",
     "repeat",
     "store_runs",
+    "widen_unsigned",
 ]
 
 LINE = 64
@@ -115,6 +116,17 @@ def store_runs(typingctx, address, vector, runs):
         return context.get_dummy_value()
 
     return types.void(types.int64, vector, types.int64), codegen
+
+
+@intrinsic
+def widen_unsigned(typingctx, vector, kind):
+    """``widen_unsigned(v, i32x16)``: lanes taken as numbers from 0 up, in wider lanes."""
+    target = kind.instance_type if isinstance(kind, types.TypeRef) else kind
+
+    def codegen(context, builder, signature, args):
+        return builder.zext(args[0], target.ir)
+
+    return target(vector, kind), codegen
 
 
 @intrinsic
