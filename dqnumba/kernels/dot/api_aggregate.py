@@ -157,7 +157,7 @@ def _max(indptr, indices, x, empty, out, threads):
 
 def _run(ops, indptr, out, threads, join):
     """Run ``ops(place, starts, stops)`` over all rows of ``out``, its hubs in pieces if there is a way to join them."""
-    rows, columns = out.shape
+    columns = out.shape[1]
     work = (out.size + int(indptr[-1] - indptr[0]) * columns) // 4
     threads = threads_for(work) if threads is None else threads
     target = _padded_out(out)
