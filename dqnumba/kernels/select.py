@@ -1,7 +1,8 @@
 """Exact order statistics of float32 without sorting: what a percentile observer needs at every step.
 
 A float32 has an order-preserving image in the integers: its bit pattern, with the lower 31 bits flipped if it is
-negative. The k-th smallest is found by two histograms, of the upper and then of the lower 16 bits of that image.
+negative. The k-th smallest is found near the ends as ``select_tails`` says, and elsewhere by two histograms, of the
+upper and then of the lower 16 bits of that image.
 Counts are integers, so the result is exact and no order of adding them matters. -0.0 comes before 0.0 (they are
 equal as numbers), a NaN beyond the infinities, so that it shows as an extreme instead of being lost.
 """
@@ -14,6 +15,7 @@ from numba import prange
 
 from ._jit import kernel
 from ._twin import twin
+from .select_tails import tail_keys
 
 __all__ = ["count_kept", "min_max", "order_statistics", "order_statistics_weighted"]
 
@@ -68,7 +70,7 @@ def order_statistics(
         kept = (x if protected is None else x[~protected]).reshape(-1)
         part = np.partition(_image(np.ascontiguousarray(kept).view(np.int32)), (k_low - 1, k_high - 1))
         return _value(part[k_low - 1]), _value(part[k_high - 1])
-    return _select(_bits(x), _mask(protected), np.empty(0, np.int64), k_low, k_high)
+    return _statistics(_bits(x), _mask(protected), np.empty(0, np.int64), k_low, k_high, total)
 
 
 def order_statistics_weighted(
@@ -93,7 +95,19 @@ def order_statistics_weighted(
         reached = np.cumsum(np.repeat(row_weight, x.size // len(x))[order])
         low, high = np.searchsorted(reached, (k_low, k_high))
         return _value(keys[order[low]]), _value(keys[order[high]])
-    return _select(_bits(x), np.empty(0, np.bool_), np.ascontiguousarray(row_weight, dtype=np.int64), k_low, k_high)
+    row_weight = np.ascontiguousarray(row_weight, dtype=np.int64)
+    total = int(row_weight.sum()) * (x.size // len(x))
+    return _statistics(_bits(x), np.empty(0, np.bool_), row_weight, k_low, k_high, total)
+
+
+def _statistics(
+    bits: np.ndarray, protected: np.ndarray, row_weight: np.ndarray, k_low: int, k_high: int, total: int
+) -> tuple[np.float32, np.float32]:
+    """By the tails if the ranks lie there, as those of a percentile observer do, else by counting everything."""
+    keys = tail_keys(bits, protected, row_weight, k_low, k_high, total, _chunks(bits))
+    if keys is None:
+        return _select(bits, protected, row_weight, k_low, k_high)
+    return _value(keys[0]), _value(keys[1])
 
 
 def _select(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dqnumba.kernels import select
+from dqnumba.kernels import select, select_tails
 from dqnumba.kernels.select import count_kept, min_max, order_statistics, order_statistics_weighted
 
 RNG = np.random.default_rng(0)
@@ -125,3 +125,42 @@ def test_threads_do_not_matter():
         results.append((order_statistics(x, None, 9, 300_000), order_statistics_weighted(x, weight, 9, 300_000)))
     numba.set_num_threads(before)
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+@pytest.mark.parametrize(("rows", "channels"), [(9_000, 64), (5_000, 96), (40_000, 7), (600_000, 1)])
+def test_ranks_near_the_ends(sample, rows, channels):
+    x = SAMPLES[sample](rows, channels)
+    protected = RNG.random(rows) < 0.1
+    weight = RNG.integers(0, 4, rows)
+    kept, repeated = np.sort(x[~protected].ravel()), np.sort(np.repeat(x, weight, axis=0).ravel())
+    for cut in (0.0, 0.001, 0.01, 0.05):
+        k, top = max(int(kept.size * cut), 1), int(kept.size * (1 - cut))
+        assert order_statistics(x, protected, k, top) == (kept[k - 1], kept[top - 1])
+        k, top = max(int(repeated.size * cut), 1), int(repeated.size * (1 - cut))
+        assert order_statistics_weighted(x, weight, k, top) == (repeated[k - 1], repeated[top - 1])
+
+
+def test_usual_ranks_are_found_by_the_tails():
+    """Of ordinary values and of those behind a ReLU; else the observer of every step would take the slow way."""
+    none = np.empty(0, np.bool_), np.empty(0, np.int64)
+    for sample in ("normal", "relu", "zeros"):
+        x = SAMPLES[sample](9_000, 64)
+        keys = select_tails.tail_keys(select._bits(x), *none, 576, x.size - 576, x.size, 2)
+        expected = np.sort(x.ravel())[[575, x.size - 577]]
+        assert [select._value(key) for key in keys] == list(expected)
+
+
+def test_a_misleading_sample_is_noticed(monkeypatch):
+    x = SAMPLES["normal"](9_000, 64)
+    draw = select_tails._draw
+
+    def far_out(*args):
+        kept = draw(*args)
+        args[3][:kept] = np.sort(args[3][:kept])[[0, -1]].repeat(kept // 2)
+        args[3][: kept // 2] -= 10_000_000
+        return kept
+
+    monkeypatch.setattr(select_tails, "_draw", far_out)
+    expected = np.sort(x.ravel())[[575, x.size - 577]]
+    assert order_statistics(x, None, 576, x.size - 576) == tuple(expected)
