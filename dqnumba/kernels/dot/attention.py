@@ -7,14 +7,8 @@ For each row i and head h, with e = (j -> i) its edges,
     out[i, h, c] = sum over e of share[e] * (x[j, h, c] - zero)
 
 as ``edge_logits``, ``requantize`` (one stage, one multiplier), ``edge_softmax`` and ``weighted_neighbor_sum`` of the
-reference, bit for bit. What is held are the exponentials and shares of at most ``CHUNK`` edges of one row, in scratch;
-a longer row makes its logits three times instead.
-
-Why float64 lanes give the integers of the reference: an exponential is a number of 31 bits times a power of two, so
-shifting it is a product and a floor, exact; sums stay below 2**50. The quotient ``floor(n / total)`` with
-``n = weight * 2**bits + total // 2`` is taken as ``floor((n + 1/2) / total)``, the same number, whose argument is at
-least ``1 / (2 total)`` away from every integer; three roundings move it by about ``3 * 2**-53 * (n + 1/2) / total`` at
-most, which is less as long as ``n < 2**50``: rows of at most ``MAX_DEGREE`` edges.
+reference, bit for bit. What is held are the exponentials and shares of at most ``CHUNK`` edges, in scratch; a longer
+row makes its logits three times instead.
 """
 
 from __future__ import annotations
@@ -24,39 +18,16 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from .attention_vectors import coefficients, gather_f64, half_up, reciprocal, sum_f64, times_f64, whole_f64
+from .attention_softmax import DISTANCE, MAX_DEGREE, softmax_passes
+from .attention_vectors import sum_f64
 from .attention_weighted import weighted_rows
-from .micro import Micro, helper, micro, new_op, place, put_place, stride
-from .simd import (
-    Vector,
-    add,
-    bit_and,
-    broadcast,
-    i32_at,
-    i64_at,
-    load,
-    maximum,
-    minimum,
-    multiply,
-    prefetch,
-    shift_left,
-    shift_right,
-    splat,
-    store,
-    subtract,
-    widen,
-    zeros,
-)
+from .micro import Micro, micro, new_op, place, put_place, stride
+from .simd import Vector, i64_at, load, maximum, store, zeros
 
 __all__ = ["CHUNK", "DISTANCE", "MAX_DEGREE", "attention_misfit", "attention_op", "attention_scratch"]
 
 CHUNK = 1024
 """Edges of a row whose exponentials are held at a time; even."""
-
-DISTANCE = 16
-"""Edges between the one that is read and the one that is asked for; indices are padded by more."""
-
-MAX_DEGREE = 1 << 19
 
 Place = tuple[int, int, bool]
 
@@ -70,117 +41,68 @@ def _padded(heads: int) -> int:
     return -(-heads // _unit(heads)) * _unit(heads)
 
 
+def _block(heads: int, channels: int) -> tuple[int, int]:
+    """Heads and channels of a block of the weighted sum: the row, or as much of one head as a vector holds."""
+    if heads in (1, 2, 4, 8) and channels in (8, 16, 32, 64) and heads * channels in (64, 128, 256):
+        return heads, channels
+    return 1, next(lanes for lanes in (8, 16, 32, 64) if lanes >= min(channels, 64))
+
+
 def attention_scratch(heads: int) -> int:
     """Bytes of scratch memory that the kernel needs for itself, a multiple of 64."""
-    return _padded(heads) * (8 * CHUNK + 2 * CHUNK + 64) + 64
+    return _padded(heads) * (8 * (CHUNK + 1) + 2 * CHUNK + 20) + 64 & -64
 
 
 @functools.cache
-def _kernel(unit: int, lanes: int, form: str) -> Micro:
+def _kernel(unit: int, heads: int, channels: int, form: str) -> Micro:
     i32, i64 = Vector("i32", unit), Vector("i64", unit)
-    weighted = weighted_rows(lanes, form)
-
-    @helper
-    def exponentials(op, h, target, begin, end, width, at, source, indices):
-        """Write the exponentials of edges begin .. end, heads h .. h + unit; the largest of each head comes back."""
-        step, x, x_step, lines = stride(op, 4), i64_at(op + 56), i64_at(op + 64), i64_at(op + 8 * 31)
-        own = load(i32, target + 4 * h)
-        half, shift, offset = splat(i64, i64_at(op + 136)), splat(i64, i64_at(op + 144)), splat(i64, i64_at(op + 152))
-        low, high, table = splat(i64, i64_at(op + 160)), splat(i64, i64_at(op + 168)), i64_at(op + 176)
-        top = zeros(i64)
-        for e in range(begin, end):
-            ahead = i32_at(indices + 4 * (e + DISTANCE))
-            prefetch(source + ahead * step)
-            for line in range(lines):
-                prefetch(x + ahead * x_step + 64 * line)
-            logit = add(own, load(i32, source + i32_at(indices + 4 * e) * step + 4 * h))
-            # The multiplier comes from memory each time as 32 bits: LLVM then takes the 32 x 32 -> 64 bit product.
-            scaled = multiply(widen(logit, i64), widen(broadcast(i32, op + 8 * 16), i64))
-            code = add(shift_right(add(scaled, half), shift), offset)
-            value = gather_f64(table, minimum(maximum(code, low), high))
-            store(at + (e - begin) * width * 8 + 8 * h, value)
-            top = maximum(top, value)
-        return top
-
-    @helper
-    def scale_of(top):
-        """The power of two that brings the largest exponential to 2**30 .. 2**31; by its bits."""
-        return shift_left(subtract(splat(i64, 2076), shift_right(top, splat(i64, 52))), splat(i64, 52))
-
-    @helper
-    def weigh(h, count, width, at, scale):
-        """Exponentials to whole weights, in place; their sum comes back."""
-        total = zeros(i64)
-        for k in range(count):
-            address = at + k * width * 8 + 8 * h
-            weight = whole_f64(load(i64, address), scale)
-            store(address, weight)
-            total = sum_f64(total, weight)
-        return total
-
-    @helper
-    def share(h, count, width, at, factor, offset, pairs, sums):
-        """Weights to shares, negated (2**15 fits 16 bits only so), two edges in 32 bits; and the sum of the shares."""
-        total, bits16, mask = zeros(i32), splat(i32, 16), splat(i32, 65535)
-        for k in range(0, count - 1, 2):
-            address = at + k * width * 8 + 8 * h
-            first = coefficients(load(i64, address), factor, offset)
-            second = coefficients(load(i64, address + width * 8), factor, offset)
-            total = add(total, add(first, second))
-            both = add(bit_and(subtract(zeros(i32), first), mask), shift_left(subtract(zeros(i32), second), bits16))
-            store(pairs + (k >> 1) * width * 4 + 4 * h, both)
-        if count & 1:
-            last = coefficients(load(i64, at + (count - 1) * width * 8 + 8 * h), factor, offset)
-            total = add(total, last)
-            store(pairs + (count >> 1) * width * 4 + 4 * h, bit_and(subtract(zeros(i32), last), mask))
-        store(sums + 4 * h, total)
+    largest, weigh, share, few = softmax_passes(unit)
+    weighted = weighted_rows(heads, channels, form)
 
     def attention(op, start, stop, scratch):
         target, target_step = place(op, 1, start, scratch), stride(op, 1)
         source, out, out_step = i64_at(op + 32), place(op, 10, start, scratch), stride(op, 10)
         indptr, indices, width = i64_at(op + 8 * 13), i64_at(op + 8 * 14), i64_at(op + 8 * 15)
         at = scratch + i64_at(op + 8 * 24)
-        pairs = at + CHUNK * width * 8
-        sums = pairs + CHUNK * width * 2
-        state = sums + width * 4
-        unity = splat(i64, i64_at(op + 8 * 32))
+        pairs = at + 8 * (CHUNK + 1) * width
+        bases = pairs + 2 * CHUNK * width
+        tops, totals = bases + 4 * width, bases + 12 * width
         for i in range(start, stop):
             begin, end = i64_at(indptr + 8 * i), i64_at(indptr + 8 * (i + 1))
             own, row = target + i * target_step, out + i * out_step
-            if end - begin <= CHUNK:
-                for h in range(0, width, unit):
-                    top = exponentials(op, h, own, begin, end, width, at, source, indices)
-                    total = weigh(h, end - begin, width, at, scale_of(top))
-                    inverse = reciprocal(total)
-                    factor, offset = times_f64(inverse, unity), times_f64(half_up(total), inverse)
-                    share(h, end - begin, width, at, factor, offset, pairs, sums)
-                weighted(op, begin, end, pairs, sums, row, width, 0)
+            if width == unit and begin < end <= begin + 4:
+                few(op, load(i32, own), begin, end - begin, pairs, bases, source, indices)
+                weighted(op, begin, begin + 4, pairs, bases, row, width, 0)
                 continue
             for h in range(0, width, unit):
-                top = zeros(i64)
-                for first in range(begin, end, CHUNK):
+                store(tops + 8 * h, zeros(i64))
+                store(totals + 8 * h, zeros(i64))
+                store(bases + 4 * h, zeros(i32))
+            # A long row goes through its edges three times: for its largest logit, its sum, and its shares.
+            long = end - begin > CHUNK
+            for stage in range(3 if long else 1):
+                for first in range(begin, max(end, begin + 1), CHUNK):
                     last = min(first + CHUNK, end)
-                    top = maximum(top, exponentials(op, h, own, first, last, width, at, source, indices))
-                scale, total = scale_of(top), zeros(i64)
-                for first in range(begin, end, CHUNK):
-                    last = min(first + CHUNK, end)
-                    exponentials(op, h, own, first, last, width, at, source, indices)
-                    total = sum_f64(total, weigh(h, last - first, width, at, scale))
-                inverse = reciprocal(total)
-                store(state + 24 * h, scale)
-                store(state + 24 * h + 8 * unit, times_f64(inverse, unity))
-                store(state + 24 * h + 16 * unit, times_f64(half_up(total), inverse))
-            for first in range(begin, end, CHUNK):
-                last = min(first + CHUNK, end)
-                for h in range(0, width, unit):
-                    exponentials(op, h, own, first, last, width, at, source, indices)
-                    scale = load(i64, state + 24 * h)
-                    factor, offset = load(i64, state + 24 * h + 8 * unit), load(i64, state + 24 * h + 16 * unit)
-                    weigh(h, last - first, width, at, scale)
-                    share(h, last - first, width, at, factor, offset, pairs, sums)
-                weighted(op, first, last, pairs, sums, row, width, first - begin)
+                    for h in range(0, width, unit):
+                        values = at + 8 * h
+                        scores = source + 4 * h
+                        top = largest(op, load(i32, own + 4 * h), first, last, width, values, scores, indices)
+                        if stage == 0:
+                            top = maximum(load(i64, tops + 8 * h), top)
+                            store(tops + 8 * h, top)
+                            if long:
+                                continue
+                        total = weigh(last - first, width, values, load(i64, tops + 8 * h))
+                        if stage < 2:
+                            total = sum_f64(load(i64, totals + 8 * h), total)
+                            store(totals + 8 * h, total)
+                        if stage != 1:
+                            total = load(i64, totals + 8 * h)
+                            share(op, last - first, width, values, total, pairs + 4 * h, bases + 4 * h)
+                    if stage == 2 or not long:
+                        weighted(op, first, last, pairs, bases, row, width, first - begin)
 
-    attention.__name__ = attention.__qualname__ = f"attention_{unit}x{lanes}_{form}"
+    attention.__name__ = attention.__qualname__ = f"attention_{unit}_{heads}x{channels}_{form}"
     return micro(attention)
 
 
@@ -226,7 +148,6 @@ def attention_op(
     zero: int,
     work: int,
     packed: bool = False,
-    distance_lines: int | None = None,
 ) -> tuple[NDArray[np.int64], list[NDArray]]:
     """The record of an attention layer's sweep, and the table that it points to; shapes of :func:`attention_misfit`
     must not get here.
@@ -236,10 +157,10 @@ def attention_op(
     target, source : places of int32 rows of ``heads`` scores
         Up to 32 bytes behind a row's scores may be read. Source, read by index, cannot be local.
     x : place of code rows, not local
-        Heads one after the other; up to 16 bytes behind a row's codes may be read.
+        Heads one after the other; up to 64 bytes behind a row's codes may be read.
     out : place of int32 rows (heads * head_width), written to the last channel and no further
     indptr, indices : addresses of int64 (N + 1,) and int32
-        At least ``DISTANCE`` further entries, each a row of x, stand behind the last index.
+        At least ``DISTANCE + 4`` further entries, each a row of x, stand behind the last index.
     multiplier, shift, zero_point, low, high : of the logits' one requantization stage
     code_low, mantissa, exponent, bits : of the softmax, as in the reference
     zero : int
@@ -248,32 +169,24 @@ def attention_op(
         Offset in scratch memory of ``attention_scratch(heads)`` bytes.
     packed : bool
         x holds two channels a byte.
-    distance_lines : int, optional
-        Cache lines of a row of x that are asked for ahead; by default all.
 
     Notes
     -----
     Fields: 1-3 target, 4-6 source, 7-9 x, 10-12 out, 13 indptr, 14 indices, 15 heads in whole vectors, 16 multiplier,
     17 rounding half, 18 shift, 19 zero point less code_low, 20 and 21 clamp of the table's index, 22 table, 23 zero,
-    24 work; 25 to 30 the runs of channels, see :mod:`.attention_weighted`; 31 lines, 32 2.0**bits by its bits.
+    24 work, 25 heads, 26 channels of a head, 27 cache lines of a row of x, 28 2.0**bits by its bits.
     """
     if source[2] or x[2]:
         raise ValueError("rows that are read by index cannot lie in a thread's scratch memory")
-    lanes = 8 if head_width <= 8 else 16
     form = "bytes" if not packed else ("odd_nibbles" if head_width % 2 and heads > 1 else "nibbles")
-    op = new_op(_kernel(_unit(heads), lanes, form))
+    block = _block(heads, head_width)
+    op = new_op(_kernel(_unit(heads), *block, form))
     for k, where in ((1, target), (4, source), (7, x), (10, out)):
         put_place(op, k, *where)
     table = np.ldexp(mantissa.astype(np.float64), (exponent - exponent.max() - 30).astype(np.int32))
     op[13:16] = indptr, indices, _padded(heads)
     op[16:20] = multiplier, 1 << (shift - 1), shift, zero_point - code_low
     op[20:25] = low - code_low, high - code_low, table.ctypes.data, zero, work
-    narrow = head_width <= lanes
-    # Runs of channels: heads, or parts of a head. Outer: count, channels a step; inner: count, channels a step, shares
-    # a step; and the channels of a head.
-    op[25:31] = (1, 0, heads, head_width, 1, head_width) if narrow else (
-        heads, head_width, -(-head_width // lanes), lanes, 0, head_width)  # fmt: skip
     row_bytes = -(-heads * head_width // 2) if packed else heads * head_width
-    op[31] = -(-row_bytes // 64) if distance_lines is None else distance_lines
-    op[32] = np.float64(2.0**bits).view(np.int64)
+    op[25:29] = heads, head_width, -(-row_bytes // 64), np.float64(2.0**bits).view(np.int64)
     return op, [table]

@@ -94,48 +94,54 @@ def gather_f64(typingctx, table, index):
     return index(types.int64, index), codegen
 
 
-def _pmaddwd(lanes: int) -> str | None:
-    """The instruction that adds products of neighbouring 16-bit lanes into 32 bits, if Numba compiles for one."""
+def _pmaddwd() -> tuple[str, int] | None:
+    """The widest instruction that adds products of neighbouring 16-bit lanes into 32 bits, if Numba compiles for one;
+    and its 32-bit lanes."""
     try:
         triple, _, features = cpu_target.target_context.codegen().magic_tuple()
     except Exception:  # an inside of Numba's that has changed: the plain form is right everywhere
         return None
     has = set(features.split(","))
-    if not triple.startswith("x86_64"):
-        return None
-    if lanes == 16 and {"+avx512bw", "+avx512f"} <= has:
-        return "llvm.x86.avx512.pmaddw.d.512"
-    if lanes == 8 and "+avx2" in has:
-        return "llvm.x86.avx2.pmadd.wd"
+    if triple.startswith("x86_64") and {"+avx512bw", "+avx512f"} <= has:
+        return "llvm.x86.avx512.pmaddw.d.512", 16
+    if triple.startswith("x86_64") and "+avx2" in has:
+        return "llvm.x86.avx2.pmadd.wd", 8
     return None
 
 
+def _lanes(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, lanes: list[int]) -> ir.Value:
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_I32, len(lanes)), lanes))
+
+
 @intrinsic
-def pair_products(typingctx, total, a, b, pair):
-    """``total + a * c + b * d`` in 32-bit lanes, for codes a, b (i8) and a scalar int32 ``pair`` with c in its low half
-    and d in its high half, both signed."""
-    lanes = total.lanes
+def pair_products(typingctx, total, a, b, pairs):
+    """``total + a * c + b * d`` in 32-bit lanes, for codes a, b (i8); lanes of ``pairs`` hold c in their low half and d
+    in their high half, both signed."""
 
     def codegen(context, builder, signature, args):
-        acc, first, second, scalar = args
-        name = _pmaddwd(lanes)
-        if name is None:
-            half = ir.VectorType(_I16, lanes)
+        acc, first, second, shares = args
+        instruction, wide = _pmaddwd(), acc.type
+        if instruction is None or total.lanes % instruction[1]:
+            half = ir.Constant(wide, [16] * total.lanes)
+            low = builder.ashr(builder.shl(shares, half), half)
+            low, high = builder.mul(builder.sext(first, wide), low), builder.ashr(shares, half)
+            return builder.add(builder.add(acc, low), builder.mul(builder.sext(second, wide), high))
+        name, lanes = instruction
+        part, words = ir.VectorType(_I32, lanes), ir.VectorType(_I16, 2 * lanes)
+        kind = ir.FunctionType(part, [words, words])
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        products = []
+        for start in range(0, total.lanes, lanes):
+            run = list(range(start, start + lanes))
+            order = [lane for k in run for lane in (k, total.lanes + k)]
+            both = builder.sext(_lanes(builder, first, second, order), words)
+            coefficient = builder.bitcast(_lanes(builder, shares, shares, run), words)
+            products.append(builder.call(function, [both, coefficient]))
+        while len(products) > 1:
+            count = 2 * products[0].type.count
+            products = [
+                _lanes(builder, a, b, list(range(count))) for a, b in zip(products[::2], products[1::2], strict=True)
+            ]
+        return builder.add(acc, products[0])
 
-            def product(codes, coefficient):
-                one = builder.insert_element(ir.Constant(half, ir.Undefined), coefficient, ir.Constant(_I32, 0))
-                splat = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes))
-                return builder.mul(builder.sext(builder.sext(codes, half), acc.type), builder.sext(splat, acc.type))
-
-            low = builder.trunc(scalar, _I16)
-            high = builder.trunc(builder.lshr(scalar, ir.Constant(_I32, 16)), _I16)
-            return builder.add(builder.add(acc, product(first, low)), product(second, high))
-        order = [lane for k in range(lanes) for lane in (k, lanes + k)]
-        both = builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(_I32, 2 * lanes), order))
-        words = ir.VectorType(_I16, 2 * lanes)
-        one = builder.insert_element(ir.Constant(acc.type, ir.Undefined), scalar, ir.Constant(_I32, 0))
-        splat = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes))
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(acc.type, [words, words]), name)
-        return builder.add(acc, builder.call(function, [builder.sext(both, words), builder.bitcast(splat, words)]))
-
-    return total(total, a, b, types.int32), codegen
+    return total(total, a, b, pairs), codegen
