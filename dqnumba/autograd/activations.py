@@ -10,26 +10,32 @@ from . import memory
 from .recording import is_recording
 from .tensor import Tensor, record
 
-__all__ = ["dropout", "leaky_relu", "log_softmax", "relu"]
+__all__ = ["dropout", "leaky_relu", "log_softmax", "relu", "relu_of"]
 
 
 def relu(x: Tensor, *, in_place: bool = False) -> Tensor:
     """max(x, 0). The gradient passes where the output is positive, so the input need not be kept.
 
-    With ``in_place`` a recorded result takes over the memory of ``x``, of which nothing else may be made; nor may ``x``
-    come from an operation that needs its own result for the gradient, such as `exp`. A sum, a product or a
-    normalization does not. Where nothing is recorded, memory is not short and ``x`` stays as it is.
+    With ``in_place`` the result takes over the memory of ``x`` if that is ``spare``; nothing else may be made of ``x``
+    then. Where nothing is recorded, memory is not short and ``x`` stays as it is.
     """
-    in_place = in_place and x.requires_grad and is_recording() and x.data.flags.c_contiguous
+    in_place = in_place and x.spare and is_recording() and x.data.flags.c_contiguous
     out = x.data if in_place else memory.empty(x.shape, x.dtype)
     kernels.relu(_flat(x.data), out.reshape(-1))
+    return relu_of(x, out)
+
+
+def relu_of(x: Tensor, out: np.ndarray) -> Tensor:
+    """Record ``out`` as the ReLU of ``x``, for an operation that has computed both at once."""
 
     def backward(grad):
         result = memory.empty(out.shape, out.dtype)
         kernels.relu_backward(_flat(grad), out.reshape(-1), result.reshape(-1))
         return (result,)
 
-    return record(out, (x,), backward)
+    result = record(out, (x,), backward)
+    result.before_relu = x if result.requires_grad else None
+    return result
 
 
 def leaky_relu(x: Tensor, slope: float = 0.2) -> Tensor:

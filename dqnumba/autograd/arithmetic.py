@@ -9,7 +9,7 @@ import numpy as np
 
 from ..kernels import elementwise_float, matmul_float, matmul_tile
 from ..kernels.columns_float import CHUNK_ROWS, chunk_sums
-from . import memory
+from . import activations, memory
 from .tensor import Tensor, as_tensor, record
 
 __all__ = [
@@ -40,7 +40,7 @@ def add(a: Any, b: Any) -> Tensor:
     def backward(grad):
         return _reduced(grad, a), _reduced(grad, b)
 
-    return record(_apply(np.add, a.data, b.data), (a, b), backward)
+    return record(_apply(np.add, a.data, b.data), (a, b), backward, spare=True)
 
 
 def subtract(a: Any, b: Any) -> Tensor:
@@ -116,7 +116,7 @@ def matmul(a: Any, b: Any) -> Tensor:
         to_b = _sum_of_products(a.data, grad) if b.requires_grad else None
         return to_a, to_b
 
-    return record(_product(a.data, b.data), (a, b), backward)
+    return record(_product(a.data, b.data), (a, b), backward, spare=True)
 
 
 def linear(x: Any, weight: Tensor, bias: Tensor | None = None, *, relu: bool = False) -> Tensor:
@@ -131,17 +131,14 @@ def linear(x: Any, weight: Tensor, bias: Tensor | None = None, *, relu: bool = F
     out = _product(x.data, weight.data, None if bias is None else bias.data, relu)
 
     def backward(grad):
-        if relu:
-            passed = memory.empty(out.shape, out.dtype)
-            elementwise_float.relu_backward(np.ascontiguousarray(grad).reshape(-1), _flat(out), _flat(passed))
-            grad = passed
         to_x = _product(grad, weight.data.T) if x.requires_grad else None
         to_weight = _sum_of_products(x.data, grad) if weight.requires_grad else None
         if bias is None:
             return to_x, to_weight
         return to_x, to_weight, _column_sums(grad) if bias.requires_grad else None
 
-    return record(out, parents, backward)
+    y = record(out, parents, backward, spare=True)
+    return activations.relu_of(y, out) if relu else y
 
 
 def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:

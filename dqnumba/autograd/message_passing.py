@@ -40,7 +40,7 @@ def neighbor_sum(adjacency: Any, x: Tensor) -> Tensor:
         weight = None if adjacency.weight is None else adjacency.weight[edges]
         return (_csr_sum(pointer, targets, weight, grad),)
 
-    return record(out, (x,), backward)
+    return record(out, (x,), backward, spare=True)
 
 
 def self_and_neighbor_sum(adjacency: Any, x: Tensor, self_weight: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ def self_and_neighbor_sum(adjacency: Any, x: Tensor, self_weight: Tensor) -> Ten
             to_weight = np.array([partial.sum()], x.dtype)
         return to_x, to_weight
 
-    return record(out, (x, self_weight), backward)
+    return record(out, (x, self_weight), backward, spare=True)
 
 
 def weighted_neighbor_sum(adjacency: Any, coef: Tensor, x: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ def weighted_neighbor_sum(adjacency: Any, coef: Tensor, x: Tensor) -> Tensor:
             attention_float.csr_weighted_sum(pointer, targets, _take(values, edges), grad, to_x)
         return to_coef, to_x
 
-    return record(out, (coef, x), backward)
+    return record(out, (coef, x), backward, spare=True)
 
 
 def gather_source(adjacency: Any, x: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ def gather_source(adjacency: Any, x: Tensor) -> Tensor:
         pointer, _, edges = adjacency.transposed
         return (_csr_sum(pointer, edges, None, grad),)
 
-    return record(_take(x.data, adjacency.indices), (x,), backward)
+    return record(_take(x.data, adjacency.indices), (x,), backward, spare=True)
 
 
 def gather_target(adjacency: Any, x: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ def gather_target(adjacency: Any, x: Tensor) -> Tensor:
     def backward(grad):
         return (_segment_sum(adjacency.indptr, grad),)
 
-    return record(_segment_spread(adjacency.indptr, x.data), (x,), backward)
+    return record(_segment_spread(adjacency.indptr, x.data), (x,), backward, spare=True)
 
 
 def edge_sum(adjacency: Any, messages: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ def edge_sum(adjacency: Any, messages: Tensor) -> Tensor:
     def backward(grad):
         return (_segment_spread(adjacency.indptr, grad),)
 
-    return record(_segment_sum(adjacency.indptr, messages.data), (messages,), backward)
+    return record(_segment_sum(adjacency.indptr, messages.data), (messages,), backward, spare=True)
 
 
 def edge_softmax(adjacency: Any, logits: Tensor) -> Tensor:
@@ -157,7 +157,7 @@ def sparse_matmul(features: Any, weight: Tensor) -> Tensor:
         pointer, rows, order = features.transposed
         return (_csr_sum(pointer, rows, values[order], grad),)
 
-    return record(out, (weight,), backward)
+    return record(out, (weight,), backward, spare=True)
 
 
 def sparse_neighbor_sum(adjacency: Any, features: Any) -> np.ndarray:
@@ -181,7 +181,7 @@ def scale_rows(x: Tensor, factor: np.ndarray) -> Tensor:
     def backward(grad):
         return (scaled(grad),)
 
-    return record(scaled(x.data), (x,), backward)
+    return record(scaled(x.data), (x,), backward, spare=True)
 
 
 def gather_rows(x: Tensor, index: np.ndarray) -> Tensor:

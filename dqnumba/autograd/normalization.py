@@ -67,7 +67,7 @@ def batch_norm(
             kernels.batch_norm_backward(data, grad, mean, inverse, factor, mean_grad, mean_product, to_x)
         return to_x, to_gamma.astype(x.dtype), to_beta.astype(x.dtype)
 
-    return record(out, (x, gamma, beta), backward), mean, var
+    return record(out, (x, gamma, beta), backward, spare=True), mean, var
 
 
 def _moments(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

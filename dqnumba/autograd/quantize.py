@@ -28,6 +28,7 @@ def fake_quantize(
     *,
     protected: np.ndarray | None = None,
     rule: str = "clip",
+    last_use: bool = False,
 ) -> Tensor:
     """(clip(rint(x / scale + zero_point), qmin, qmax) - zero_point) * scale, with a gradient that passes the rounding.
 
@@ -41,6 +42,9 @@ def fake_quantize(
         Rows that stay float, as does their gradient: the protective mask of Degree-Quant (section 3.1 of the paper).
     rule : {"clip", "ste", "clip_inclusive"}
         Where the gradient passes: where the code is within qmin .. qmax before clipping; everywhere; strictly within.
+    last_use : bool
+        Nothing else is made of ``x``: a recorded result may take over its memory (see `Tensor`). Behind a ReLU, one
+        mask then serves both gradients.
 
     Returns
     -------
@@ -51,18 +55,38 @@ def fake_quantize(
     if rule not in _RULES:
         raise ConfigError(f"gradient rule {rule!r}; allowed are {', '.join(map(repr, _RULES))}")
     wanted = x.requires_grad and is_recording()
+    if last_use and wanted and (x.spare or x.before_relu is not None) and _fits_in_place(x, scale):
+        return _in_place(x, scale, zero_point, qmin, qmax, protected, _RULES[rule])
     out, passed = (_in_float32 if x.dtype == np.float32 else _in_numpy)(
         x.data, scale, zero_point, qmin, qmax, protected, _RULES[rule], wanted
     )
 
     def backward(grad):
-        if rule == "ste":
-            return (grad,)
-        result = memory.empty(grad.shape, grad.dtype)
-        kernels.masked_gradient(np.ascontiguousarray(grad).reshape(-1), passed.reshape(-1), result.reshape(-1))
-        return (result,)
+        return (grad if rule == "ste" else _masked(grad, passed),)
 
-    return record(out, (x,), backward)
+    return record(out, (x,), backward, spare=True)
+
+
+def _fits_in_place(x: Tensor, scale: float | np.ndarray) -> bool:
+    return x.dtype == np.float32 and x.data.flags.c_contiguous and x.ndim == 2 and np.ndim(scale) == 0
+
+
+def _in_place(x, scale, zero_point, qmin, qmax, protected, rule) -> Tensor:
+    parent = x if x.before_relu is None else x.before_relu
+    mask = np.empty(0, np.bool_) if protected is None else protected
+    passed = memory.empty(x.shape, np.uint8)
+    scale = np.float32(scale)
+    kernels.fake_quantize_in_place(
+        scale, np.float32(1) / scale, np.float32(zero_point), np.float32(qmin), np.float32(qmax), mask, rule,
+        int(parent is not x), x.data, passed,
+    )  # fmt: skip
+    return record(x.data, (parent,), lambda grad: (_masked(grad, passed),), spare=True)
+
+
+def _masked(grad: np.ndarray, passed: np.ndarray) -> np.ndarray:
+    result = memory.empty(grad.shape, grad.dtype)
+    kernels.masked_gradient(np.ascontiguousarray(grad).reshape(-1), passed.reshape(-1), result.reshape(-1))
+    return result
 
 
 def _in_float32(x, scale, zero_point, qmin, qmax, protected, rule, wanted):

@@ -40,9 +40,13 @@ class Tensor:
     data : ndarray
     grad : ndarray or None
         Filled for leaves only; the gradients of intermediate results are dropped as soon as they are used.
+    spare : bool
+        A recorded result of which its own gradient has no need: what is told that it is used no more may overwrite it.
+    before_relu : Tensor or None
+        Of the recorded result of a ReLU, its input: an operation that keeps its sign elsewhere may go on from there.
     """
 
-    __slots__ = ("_birth", "_node", "data", "grad", "name", "requires_grad")
+    __slots__ = ("_birth", "_node", "before_relu", "data", "grad", "name", "requires_grad", "spare")
     __array_ufunc__ = None  # so that ndarray + Tensor calls Tensor.__radd__
 
     def __init__(self, data: Any, requires_grad: bool = False, name: str = "") -> None:
@@ -52,6 +56,8 @@ class Tensor:
         self.name = name
         self._node: _Node | None = None
         self._birth = next(_births)
+        self.before_relu: Tensor | None = None
+        self.spare = False
 
     def __reduce__(self) -> tuple:
         # A copy is a leaf born now: births order the tape, and a copied one would mix up the gradients of two tensors.
@@ -85,6 +91,11 @@ class Tensor:
     def item(self) -> float:
         """The only element, as a Python float."""
         return float(self.data.item())
+
+    def keep(self) -> Tensor:
+        """This tensor, whose memory nothing may take over any more: it will be used again."""
+        self.spare, self.before_relu = False, None
+        return self
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
@@ -230,7 +241,7 @@ class _Node:
 _FREED = _Node((), None)
 
 
-def record(data: np.ndarray, parents: Sequence[Tensor], backward: Backward) -> Tensor:
+def record(data: np.ndarray, parents: Sequence[Tensor], backward: Backward, *, spare: bool = False) -> Tensor:
     """Make the result of an operation.
 
     Parameters
@@ -243,6 +254,8 @@ def record(data: np.ndarray, parents: Sequence[Tensor], backward: Backward) -> T
         From the gradient of the result to a sequence with the gradient of each parent (its shape and dtype) or None. It
         must not write to the array it is given, which others may hold too. It may skip a parent without
         ``requires_grad``.
+    spare : bool
+        ``data`` is memory of this result alone, and ``backward`` does not read it.
 
     Returns
     -------
@@ -264,6 +277,7 @@ def record(data: np.ndarray, parents: Sequence[Tensor], backward: Backward) -> T
     if is_recording() and any(parent.requires_grad for parent in parents):
         out.requires_grad = True
         out._node = _Node(tuple(parents), backward)
+        out.spare = spare
     return out
 
 

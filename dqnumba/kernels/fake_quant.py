@@ -13,7 +13,15 @@ from numba import prange
 from ._jit import kernel
 from ._twin import twin
 
-__all__ = ["RULE_CLIP", "RULE_CLIP_INCLUSIVE", "RULE_STE", "fake_quantize", "fake_quantize_channels", "masked_gradient"]
+__all__ = [
+    "RULE_CLIP",
+    "RULE_CLIP_INCLUSIVE",
+    "RULE_STE",
+    "fake_quantize",
+    "fake_quantize_channels",
+    "fake_quantize_in_place",
+    "masked_gradient",
+]
 
 RULE_STE = 0
 """The gradient passes everywhere."""
@@ -64,6 +72,32 @@ def fake_quantize(x, scale, inverse, zero_point, qmin, qmax, protected, out, pas
         if passed.size > 0:
             for j in range(channels):
                 passed[i, j] = _passes(np.rint(x[i, j] * inverse + zero_point), qmin, qmax, rule)
+
+
+@twin(lambda scale, inverse, zero_point, qmin, qmax, protected, rule, positive, x, passed: x.size)
+def fake_quantize_in_place(scale, inverse, zero_point, qmin, qmax, protected, rule, positive, x, passed):
+    """`fake_quantize` of ``x`` into itself; ``passed`` is wanted.
+
+    With ``positive`` (0 or 1), ``x`` is what a ReLU gave, and ``passed`` counts for both: it is 0 too where x is not
+    above zero.
+    """
+    channels = x.shape[1]
+    for i in prange(x.shape[0]):
+        row, here = x[i], passed[i]
+        if protected.size > 0 and protected[i]:
+            for j in range(channels):
+                here[j] = 1
+        else:
+            for j in range(channels):
+                here[j] = _passes(np.rint(row[j] * inverse + zero_point), qmin, qmax, rule)
+        if positive != 0:
+            for j in range(channels):
+                here[j] = np.uint8(here[j] & np.uint8(row[j] > np.float32(0)))
+        if protected.size > 0 and protected[i]:
+            continue
+        for j in range(channels):
+            q = np.rint(row[j] * inverse + zero_point)
+            row[j] = ((qmin if q < qmin else (qmax if q > qmax else q)) - zero_point) * scale
 
 
 @twin(lambda x, scale, inverse, zero_point, qmin, qmax, protected, out, passed, rule: x.size)

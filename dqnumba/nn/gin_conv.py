@@ -77,7 +77,7 @@ class GINConv(Module):
         rows = self.mlp_rows
         if self.plan == "edgewise":
             # A message is its source row, so quantizing the row and summing equals quantizing edge by edge.
-            total = ag.neighbor_sum(adjacency, self.site("message", x, ctx, "source_without_loops"))
+            total = ag.neighbor_sum(adjacency, self.site("message", x.keep(), ctx, "source_without_loops"))
             z = x * self_weight + self.site("aggregate", total, ctx, "node")
         else:
             z = ag.self_and_neighbor_sum(adjacency, x, self_weight)

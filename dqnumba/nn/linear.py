@@ -56,4 +56,4 @@ class Linear(Module):
         if "feature" not in self.hooks:
             return product(x, weight, bias, relu=relu)
         y = self.site("feature", product(x, weight, bias), ctx, rows)
-        return ag.relu(y) if relu else y
+        return ag.relu(y, in_place=True) if relu else y

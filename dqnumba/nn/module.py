@@ -68,6 +68,8 @@ class Module:
     def site(self, name: str, x: Any, ctx: Context, rows: str | None = None) -> Any:
         """Pass ``x`` through the place called ``name``: the identity unless ``prepare`` put a quantizer there.
 
+        Go on with what this gives and not with ``x``, whose memory a quantizer may take over in a training pass.
+
         ``rows`` says what a row of ``x`` stands for: ``"node"``, ``"edge"`` (masked by its source node), ``"source"``
         or ``"source_without_loops"`` (a node's row which stands for all messages that it sends, along all edges or
         along those to other nodes), or None where no mask applies (weights, pooled graphs).

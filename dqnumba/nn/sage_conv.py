@@ -73,7 +73,7 @@ class SAGEConv(Module):
             weight = self.site("weight", ag.concat([self.weight_l, self.weight_r], axis=0), ctx)
             return product(both, weight, self.site("bias", self.bias, ctx))
         x = dropout(x, self.input_dropout, ctx)
-        message = self.site("message", x, ctx, "source")
+        message = self.site("message", x.keep(), ctx, "source")
         mean = self.site("aggregate", ag.scale_rows(ag.neighbor_sum(adjacency, message), norm), ctx, "node")
         left = product(mean, self.site("weight_l", self.weight_l, ctx), self.site("bias", self.bias, ctx))
         right = product(x, self.site("weight_r", self.weight_r, ctx))

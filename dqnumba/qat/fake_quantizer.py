@@ -84,12 +84,12 @@ class ActivationQuantizer:
         return self.round(x, protected)
 
     def round(self, x: Any, protected: NDArray[np.bool_] | None = None) -> Any:
-        """Fake-quantize ``x`` with the range as it stands."""
+        """Fake-quantize ``x`` with the range as it stands; a recorded ``x`` may be overwritten."""
         qparams = self.qparams()
         if isinstance(x, SparseFeatures):  # zero is a code of its own, so the pattern stays
             rounded = fake_quantize(x.data, qparams)
             return x.with_data(rounded if protected is None else np.where(protected[x.row_ids], x.data, rounded))
-        return _fake_quantize(x, qparams, self.gradient, protected)
+        return _fake_quantize(x, qparams, self.gradient, protected, last_use=True)
 
     def _protected(self, ctx: Context, rows: str | None) -> NDArray[np.bool_] | None:
         if ctx.protected is None or not self.masked or rows is None:
@@ -186,9 +186,12 @@ def _messages_sent(ctx: Context, rows: str | None) -> NDArray[np.int64] | None:
     return None if loops is None else np.diff(ctx.graph.adjacency(loops).transposed[0])
 
 
-def _fake_quantize(x: Any, qparams: QParams, gradient: str, protected: NDArray[np.bool_] | None) -> ag.Tensor:
+def _fake_quantize(
+    x: Any, qparams: QParams, gradient: str, protected: NDArray[np.bool_] | None, *, last_use: bool = False
+) -> ag.Tensor:
     x = x if isinstance(x, ag.Tensor) else ag.Tensor(x)
     spec = qparams.spec
     return ag.fake_quantize(
-        x, qparams.scale, qparams.zero_point, spec.qmin, spec.qmax, protected=protected, rule=gradient
-    )
+        x, qparams.scale, qparams.zero_point, spec.qmin, spec.qmax, protected=protected, rule=gradient,
+        last_use=last_use,
+    )  # fmt: skip

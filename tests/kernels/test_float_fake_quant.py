@@ -52,6 +52,22 @@ def test_bits_of_the_expression(form, qmin, qmax, zero, scale, rule):
 
 
 @pytest.mark.parametrize("form", ["serial", "parallel"])
+@pytest.mark.parametrize("rule", [RULE_STE, RULE_CLIP, RULE_CLIP_INCLUSIVE])
+@pytest.mark.parametrize("positive", [0, 1])
+@pytest.mark.parametrize("masked", [False, True])
+def test_in_place(form, rule, positive, masked):
+    x = values(41, 67, F(0.3))
+    x = np.maximum(x, 0) if positive else x
+    protected = RNG.random(41) < 0.2 if masked else np.empty(0, bool)
+    expected, passes = run(form, fake_quant.fake_quantize, x, F(0.3), F(3), -128, 127, protected, rule)
+    out, passed = x.copy(), np.full(x.shape, 7, np.uint8)
+    limits = F(0.3), F(1) / F(0.3), F(3), F(-128), F(127)
+    getattr(fake_quant.fake_quantize_in_place, form)(*limits, protected, rule, positive, out, passed)
+    assert np.array_equal(out.view(np.int32), expected.view(np.int32))
+    assert np.array_equal(passed, passes & (x > 0) if positive else passes)
+
+
+@pytest.mark.parametrize("form", ["serial", "parallel"])
 @pytest.mark.parametrize("rule", [RULE_CLIP, RULE_CLIP_INCLUSIVE])
 def test_channels_are_columns_of_the_scalar_form(form, rule):
     scale, zero = RNG.uniform(0.01, 1, 9).astype(F), RNG.integers(-5, 5, 9).astype(F)
