@@ -15,7 +15,7 @@ __all__ = ["GUARD_BITS", "MOST_GUARD_BITS", "ROW_GUARD_BITS", "collect", "guard_
 #: Fraction bits of a code between two rounding steps, at most: the first step moves the result by 2**-21 of a code, so
 #: that two steps and one differ in a code of a million. (With 8 bits it was one of 250, which a 4-bit GIN amplified to
 #: 2 % of its predictions.) What a stage holds saturates at int32, which leaves 8-bit codes eight times their range.
-MOST_GUARD_BITS = 20
+MOST_GUARD_BITS = 16
 #: The same where a row factor below 1 follows: what saturated before it must still be beyond the clamp behind it.
 GUARD_BITS = 14
 #: The same where a row factor must be rounded before a channel factor, in units of the sum: hubs need the room.

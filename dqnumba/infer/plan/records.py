@@ -12,7 +12,7 @@ from ...graph import SparseFeatures
 from ...kernels.dot import combine, cpu, entry, matmul, matmul_pack, pool, sparse
 from ...kernels.dot.attention import attention_misfit, attention_op, attention_scratch
 from ...kernels.dot.codes import row_bytes
-from ...kernels.dot.fold import Fold
+from ...kernels.dot.fold import Fold, FoldedStage
 from ...kernels.dot.gather import neighbor_sum_ops
 from ...kernels.dot.launch import Phase, aligned, even_blocks
 from ...kernels.dot.requantize import requantize_op
@@ -231,18 +231,17 @@ def _add_self(r: Records, unit: Unit) -> None:
     codes = r.bound.registers[own.register]
     reach, zero, weight = r.reach[total.register], a["zero_in"], a["self_weight"]
     multiplier, shift = (t[:, 0] for t in r.bound.row_multiplier(a["multiplier"], a["shift"], a["row_factor"]))
-    gain = np.ldexp(np.abs(multiplier).astype(np.float64), -shift)
-    left = int(multiplier[0]).bit_length() - 1 - int(shift[0])
-    exact = len(multiplier) == 1 and int(multiplier[0]) == 1 << (int(multiplier[0]).bit_length() - 1) and left >= 0
-    if not exact and (reach * gain * 2 + 2 >= 2.0**31 * 0.999).any():
-        raise Unplanned(f"{step.output}: a sum on this graph can leave 32 bits")
+    m, right = int(multiplier[0]), int(shift[0])
+    gain: int | FoldedStage = m.bit_length() - 1 - right
+    if len(multiplier) > 1 or m & (m - 1) or gain < 0:
+        gain = FoldedStage("row", multiplier, shift - 1, np.ones(1, np.int64), 1)
+        if (gain.reach(reach)[0] >= 2.0**31 * 0.999).any():
+            raise Unplanned(f"{step.output}: a sum on this graph can leave 32 bits")
     self_reach = abs(weight) * max(abs(codes.low - zero), abs(codes.high - zero))
-    r.reach[step.output] = reach * gain + 1 + self_reach
+    r.reach[step.output] = reach * np.ldexp(np.abs(multiplier).astype(np.float64), -shift) + 1 + self_reach
     r.add(combine.add_self_op(
         total=r.place(total), own=r.place(own), own_kind=r.home(own).kind, output=r.place(unit.output),
-        columns=step.channels, zero=zero, weight=weight, left=left if exact else None,
-        rows=None if exact else (np.broadcast_to(multiplier, (r.bound.graph.num_nodes,)),
-                                 np.broadcast_to(shift, (r.bound.graph.num_nodes,))),
+        columns=step.channels, zero=zero, weight=weight, gain=gain,
     ))  # fmt: skip
 
 

@@ -9,53 +9,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .codes import LOAD, STORE
+from .fold import FoldedStage
 from .micro import Micro, micro, new_op, place, put_place, stride
-from .requantize import row_table
+from .requantize import row_entry, row_stage, row_table, stage_kind
 from .simd import (
-    add,
-    bitcast,
-    broadcast,
-    i32_at,
-    i32x16,
-    i64_at,
-    i64x8,
-    load,
-    maximum,
-    minimum,
-    multiply,
-    scaled,
-    scaled_pair,
-    shift_left,
-    shift_right,
-    splat,
-    store,
-    subtract,
-    zeros,
+    add, broadcast, i32x16, i64_at, i64x8, load, maximum, minimum, multiply, scaled_pair, shift_left, splat, store,
+    subtract, zeros,
 )  # fmt: skip
 
 __all__ = ["add_op", "add_self_op", "head_sum_op"]
 
 
+_ONES = np.ones(16, np.int32)
+
+
 @functools.cache
 def _add_self(own: str, gain: str) -> Micro:
-    get = LOAD[own]
+    get, stage = LOAD[own], row_stage(gain)
 
     def kernel(op, start, stop, scratch):
         a, a_step = place(op, 1, start, scratch), stride(op, 1)
         x, x_step = place(op, 4, start, scratch), stride(op, 4)
         o, o_step = place(op, 7, start, scratch), stride(op, 7)
         columns, zero, weight = i64_at(op + 80), splat(i32x16, i64_at(op + 88)), splat(i32x16, i64_at(op + 96))
-        left, one = splat(i32x16, i64_at(op + 104)), splat(i32x16, 1)
+        far, ones = splat(i32x16, i64_at(op + 104)), i64_at(op + 112)
         for i in range(start, stop):
-            entry = i64_at(op + 112) + i * 8
+            entry = row_entry(op, 1, i)
+            m, left = broadcast(i32x16, entry), broadcast(i32x16, entry + 4)
+            down, right = broadcast(i32x16, entry + 8), broadcast(i32x16, entry + 12)
             for v in range((columns + 15) >> 4):
                 total = load(i32x16, a + i * a_step + v * 64)
-                if gain == "left":
-                    total = shift_left(total, left)
+                if gain == "shift":
+                    total = shift_left(total, far)
                 else:
-                    m = bitcast(broadcast(i32x16, entry), i64x8)
-                    s = splat(i64x8, i32_at(entry + 4))
-                    total = shift_right(add(scaled(total, m, m, s, s), one), one)
+                    total = stage(total, 0, entry, ones, m, left, down, right)
                 self_term = multiply(subtract(get(x + i * x_step, v), zero), weight)
                 store(o + i * o_step + v * 64, add(total, self_term))
 
@@ -72,8 +59,7 @@ def add_self_op(
     columns: int,
     zero: int,
     weight: int,
-    left: int | None = None,
-    rows: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
+    gain: int | FoldedStage,
 ) -> tuple[NDArray[np.int64], list[NDArray]]:
     """``output = round(total * gain) + weight * (own - zero)``, int32.
 
@@ -81,21 +67,21 @@ def add_self_op(
     ----------
     total, output : places of int32 rows
     own : place of code rows of ``own_kind``
-    left : int
-        The gain is ``2**left``; or
-    rows : (multiplier, shift) of each row
-        with ``|total * multiplier| < 2**(30 + shift)``, so that 32 bits hold every step. Fields: 1, 4, 7 places, 10
-        columns, 11 zero, 12 weight, 13 left, 14 row table.
+    gain : int or FoldedStage
+        ``2**gain``; or a row's stage with constant and right shift 1, in which every row is safe.
+
+    Notes
+    -----
+    Fields: 1, 4, 7 places, 10 columns, 11 zero, 12 weight, 13 gain, 14 ones; 16 table of gains, 17 offset of each row.
     """
-    op = new_op(_add_self(own_kind, "left" if rows is None else "rows"))
+    shift = isinstance(gain, int)
+    op = new_op(_add_self(own_kind, "shift" if shift else stage_kind(gain)))
     for k, where in ((1, total), (4, own), (7, output)):
         put_place(op, k, *where)
-    op[10:14] = columns, zero, weight, left or 0
-    if rows is None:
-        return op, []
-    table = row_table(rows[0], rows[1] - 1)
-    op[14] = table.ctypes.data
-    return op, [table]
+    table, offsets = (np.zeros((1, 4), np.int32), np.zeros(0, np.int32)) if shift else row_table(gain)
+    op[10:18] = (columns, zero, weight, gain if shift else 0, _ONES.ctypes.data, 0, table.ctypes.data,
+                 offsets.ctypes.data if offsets.size else 0)  # fmt: skip
+    return op, [table, offsets]
 
 
 @functools.cache

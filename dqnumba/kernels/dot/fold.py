@@ -10,9 +10,15 @@ factor and the code), merges:
 
     ((((r + c) >> h) + 2**(g - 1)) >> g) + b'  =  (r + c + 2**(h + g - 1) + (b' << (h + g))) >> (h + g).
 
-The output's zero point merges like a bias. So most requantizations are one multiplication, one addition and one shift
-a lane. They are right where r and the sum fit 32 bits, for then no stage saturates either; :meth:`Fold.safe_rows`
-says for which rows of a graph that is certain. The others (hubs) take the reference's steps, one number at a time.
+The output's zero point merges like a bias. Last, only the upper half of the 64-bit product is needed: with
+``a = (s - 1) - 32`` and ``high(p) = p >> 32``,
+
+    (r + c) >> h  =  (high(x * m) + (c << a)) >> (h + a)          where a >= 0,
+    r             =  high((x << -a) * m)                          where a < 0.
+
+So most requantizations are one multiplication, one addition and one shift a lane. They are right where every step fits
+32 bits, for then no stage saturates either; :meth:`Fold.safe_rows` says for which rows of a graph that is certain. The
+others (hubs) take the reference's steps, one number at a time.
 """
 
 from __future__ import annotations
@@ -26,6 +32,7 @@ from numpy.typing import NDArray
 __all__ = ["Fold", "FoldedStage"]
 
 _LIMIT = float(2**31) * (1 - 1e-6)  # leaves room for the rounding of the bounds themselves
+_NEVER = np.inf
 
 
 @dataclass
@@ -54,6 +61,39 @@ class FoldedStage:
         self.constant = self.constant + half + (bias << total)
         self.right = total
 
+    @property
+    def left(self) -> NDArray[np.int64]:
+        """Shift of x to the left before the multiplication, as ``multiplier``."""
+        return np.where(self.multiplier == 0, 0, np.maximum(32 - self.shift, 0))
+
+    @property
+    def down(self) -> NDArray[np.int64]:
+        """Shift of the constant to the left, and further shift of the sum to the right, as ``multiplier``."""
+        return np.where(self.multiplier == 0, 0, np.maximum(self.shift - 32, 0))
+
+    def reach(self, magnitude: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Largest number in a step, infinite if a shift is too far, and largest result, for each row."""
+        constant = float(np.abs(self.constant).max(initial=0))
+        if self.kind == "none":
+            total = magnitude + constant
+            return total, total / 2.0**self.right + 1.0
+        left, down = self.left, self.down
+        far = (left > 31) | (down + self.right > 31)
+        factor = np.ldexp(np.abs(self.multiplier).astype(np.float64), -32)
+        if self.kind == "row":
+            shifted = np.ldexp(magnitude, left)
+            total = shifted * factor + 1.0 + np.ldexp(constant, down)
+            worst = np.where(far, _NEVER, np.maximum(shifted, total))
+            return worst, np.ldexp(total, -(down + self.right)) + 1.0
+        # Channels: the largest of each part, over all of them.
+        shifted = magnitude * 2.0 ** float(left.max(initial=0))
+        constants = np.ldexp(np.abs(np.broadcast_to(self.constant, left.shape)).astype(np.float64), down)
+        gain = np.ldexp(factor, left)
+        total = magnitude[:, None] * gain.max(initial=0.0) + constants.max(initial=0.0) + 1.0
+        result = magnitude * np.ldexp(gain, -down).max(initial=0.0) + 1.0 + constant
+        worst = np.where(far.any(), _NEVER, np.maximum(shifted, total[:, 0]))
+        return worst, result / 2.0**self.right + 1.0
+
 
 @dataclass
 class Fold:
@@ -74,43 +114,32 @@ class Fold:
 
     def __post_init__(self) -> None:
         for multiplier, shift, bias in self.stages:
-            if bias.shape[0] != 1:
-                self.usable = False  # a bias for each row: no program has one
-            flat_bias, down = bias[0].astype(np.int64), _power_of_two(multiplier, shift)
-            if down is not None:
-                if not self.folded:
-                    self.folded.append(_unchanged())
-                # A bias of up to 2**60 reaches beyond int64 here; then nothing fits 32 bits either.
-                if self.folded[-1].right + down > 31 or np.abs(flat_bias).max(initial=0) >= 1 << 31:
-                    self.usable = False
-                    return
-                self.folded[-1].merge(down, flat_bias)
-                continue
-            if np.abs(flat_bias).max(initial=0) >= 1 << 31 or multiplier.shape != shift.shape:
+            if bias.shape[0] != 1 or multiplier.shape != shift.shape or np.abs(bias).max(initial=0) >= 1 << 31:
                 self.usable = False
                 return
-            kind = "channel" if multiplier.shape[1] > 1 else "row"
-            stage = FoldedStage(kind, multiplier.ravel(), shift.ravel() - 1, 1 + 2 * flat_bias, 1)
-            self.folded.append(stage)
-        if not self.folded:
-            self.folded = [_unchanged()] if self.zero_point else []
+            down = _power_of_two(multiplier, shift)
+            if down is None:
+                kind = "channel" if multiplier.shape[1] > 1 else "row"
+                self.folded.append(FoldedStage(kind, multiplier.ravel(), shift.ravel() - 1, 1 + 2 * bias[0], 1))
+                continue
+            if not self.folded:
+                self.folded.append(_unchanged())
+            if self.folded[-1].right + down > 31:
+                self.usable = False
+                return
+            self.folded[-1].merge(down, bias[0])
+        if not self.folded and self.zero_point:
+            self.folded.append(_unchanged())
         if self.folded:
             self.folded[-1].merge(0, np.array([self.zero_point], np.int64))
 
     def safe_rows(self, magnitude: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Rows whose inputs, at most ``magnitude`` (R,) or (1,) large, stay within 32 bits all the way."""
         safe = np.full(len(magnitude), self.usable)
-        if not self.usable:
-            return safe
-        for stage in self.folded:
-            if stage.kind == "none":
-                product = magnitude
-            else:
-                factor = np.abs(np.ldexp(stage.multiplier.astype(np.float64), -stage.shift))
-                product = magnitude * (factor if stage.kind == "row" else factor.max(initial=0.0)) + 1.0
-            total = product + float(np.abs(stage.constant).max(initial=0))
-            safe = safe & (product < _LIMIT) & (total < _LIMIT)
-            magnitude = total / 2.0**stage.right + 1.0
+        if self.usable:
+            for stage in self.folded:
+                worst, magnitude = stage.reach(magnitude)
+                safe = safe & (worst < _LIMIT)
         return safe
 
 

@@ -2,7 +2,7 @@
 
 The steps are those of :mod:`.fold`; rows that are not proven safe take the reference's steps in 64-bit scalars.
 Fields of the record: 1 source, 4 output (places), 7 columns, 8 low, 9 high, 10 zero_in, 11 flags of the unsafe rows;
-12 + 4 k fast stage k: table, its bytes a row (0: the same for all), constants, right shift; 24 + 7 k stage k as the
+12 + 4 k fast stage k: table, offset in it of each row (0: the same for all), constants; 24 + 7 k stage k as the
 reference has it: multipliers, shifts, elements a row and a column; biases, elements a row and a column; 45 number of
 stages, 46 zero point, 47 scales of the exit, 48 zero of the exit, 49 flags a row.
 """
@@ -10,65 +10,76 @@ stages, 46 zero point, 47 scales of the exit, 48 zero of the exit, 49 flags a ro
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .codes import GET, LOAD, SET, STORE
-from .fold import Fold
+from .cpu import features
+from .fold import Fold, FoldedStage
 from .micro import Micro, helper, micro, new_op, place, put_place, stride
 from .simd import (
-    add,
-    bitcast,
-    broadcast,
-    f32_at,
-    f32x16,
-    i8_at,
-    i32_at,
-    i32x16,
-    i64_at,
-    i64x8,
-    load,
-    maximum,
-    minimum,
-    multiply,
-    scaled,
-    set_f32,
-    shift_right,
-    splat,
-    store,
-    store_first,
-    subtract,
-    to_float,
+    add, broadcast, f32_at, f32x16, high_product, i8_at, i32_at, i32x16, i64_at, load, maximum, minimum, multiply,
+    pack_bytes, pack_bytes_avx512, set_f32, shift_left, shift_right, splat, store, store_first, subtract, to_float,
 )  # fmt: skip
 
-__all__ = ["OUTPUTS", "channel_table", "requantize_op", "row_table"]
+__all__ = ["OUTPUTS", "channel_table", "requantize_op", "row_entry", "row_stage", "row_table", "stage_kind"]
 
 OUTPUTS = (*STORE, "float32")
 _INT32_MIN, _INT32_MAX = -(1 << 31), (1 << 31) - 1
+_CHANNEL_BYTES = 320
+
+
+ROW, TENSOR = ("row", "row_left", "row_down"), ("tensor", "tensor_left")
+
+
+@functools.cache
+def row_stage(kind: str) -> Callable:
+    """The function of a fast stage on the 16 channels of vector v.
+
+    ``m, left, down, right`` are those of the row (or of all rows); a table of channels has its own.
+    """
+
+    @helper
+    def channel(x, v, table, constants, m, left, down, right):
+        t = table + v * _CHANNEL_BYTES
+        product = high_product(shift_left(x, load(i32x16, t + 128)), load(i32x16, t), load(i32x16, t + 64))
+        return shift_right(add(product, load(i32x16, t + 192)), load(i32x16, t + 256))
+
+    @helper
+    def row(x, v, table, constants, m, left, down, right):
+        if kind != "row_down":
+            x = shift_left(x, left)
+        constant = load(i32x16, constants + v * 64)
+        if kind != "row_left":
+            constant = shift_left(constant, down)
+        return shift_right(add(high_product(x, m, m), constant), right)
+
+    @helper
+    def tensor(x, v, table, constants, m, left, down, right):
+        if kind == "tensor_left":
+            x = shift_left(x, left)
+        return shift_right(add(high_product(x, m, m), load(i32x16, constants + v * 64)), right)
+
+    @helper
+    def none(x, v, table, constants, m, left, down, right):
+        return shift_right(add(x, load(i32x16, constants + v * 64)), right)
+
+    @helper
+    def nothing(x, v, table, constants, m, left, down, right):
+        return x
+
+    return channel if kind == "channel" else row if kind in ROW else tensor if kind in TENSOR else (
+        none if kind == "none" else nothing)  # fmt: skip
 
 
 @helper
-def channel_stage(x, op, k, v):
-    """Fast stage k with a multiplier a channel, on the 16 channels of vector v."""
-    table = i64_at(op + 8 * (12 + 4 * k)) + v * 256
-    r = scaled(x, load(i64x8, table), load(i64x8, table + 64), load(i64x8, table + 128), load(i64x8, table + 192))
-    return finish_stage(r, op, k, v)
-
-
-@helper
-def row_stage(x, op, k, v, i):
-    """Fast stage k with one multiplier for all channels of row i."""
-    entry = i64_at(op + 8 * (12 + 4 * k)) + i * i64_at(op + 8 * (13 + 4 * k))
-    m = bitcast(broadcast(i32x16, entry), i64x8)  # in 32-bit lanes, so that LLVM sees a 32 x 32 -> 64 bit product
-    shift = splat(i64x8, i32_at(entry + 4))
-    return finish_stage(scaled(x, m, m, shift, shift), op, k, v)
-
-
-@helper
-def finish_stage(r, op, k, v):
-    r = add(r, load(i32x16, i64_at(op + 8 * (14 + 4 * k)) + v * 64))
-    return shift_right(r, splat(i32x16, i64_at(op + 8 * (15 + 4 * k))))
+def row_entry(op, k, i):
+    """Address of row i's numbers of stage k: multiplier, left, down, right."""
+    offsets = i64_at(op + 8 * (13 + 4 * k))
+    table = i64_at(op + 8 * (12 + 4 * k))
+    return table + i32_at(offsets + 4 * i) if offsets else table
 
 
 @helper
@@ -92,58 +103,76 @@ def exit_scale(op, c):
 
 @functools.cache
 def _kernel(source: str, kinds: tuple[str, ...], output: str, zero: bool, clamp: bool, flagged: bool) -> Micro:
-    first, second, third = (*kinds, "", "", "")[:3]
-    to_float_rows = output == "float32"
+    first, second, third = (row_stage(kind) for kind in (*kinds, "", "", "")[:3])
+    floats, by_four = output == "float32", output == "int8"
     load_vector, get = LOAD[source], GET[source]
     put, set_one = STORE.get(output, STORE["int32"]), SET.get(output, SET["int32"])
+    pack = pack_bytes_avx512 if "avx512bw" in features() else pack_bytes
 
     def kernel(op, start, stop, scratch):
         a, a_step = place(op, 1, start, scratch), stride(op, 1)
         o, o_step = place(op, 4, start, scratch), stride(op, 4)
         columns = i64_at(op + 56)
         low, high = splat(i32x16, i64_at(op + 64)), splat(i32x16, i64_at(op + 72))
-        zero_in = splat(i32x16, i64_at(op + 80))
+        zero_in, zero_exit = splat(i32x16, i64_at(op + 80)), splat(i32x16, i64_at(op + 8 * 48))
+        vectors = (columns + 15) >> 4
+        t0, t1, t2 = i64_at(op + 96), i64_at(op + 128), i64_at(op + 160)
+        c0, c1, c2 = i64_at(op + 112), i64_at(op + 144), i64_at(op + 176)
+        scale = exit_scale(op, 0)
         for i in range(start, stop):
             row, out = a + i * a_step, o + i * o_step
             if flagged:
                 if i8_at(i64_at(op + 88) + i * i64_at(op + 8 * 49)):
                     for c in range(columns):
                         value = exact_value(op, np.int64(get(row, c)), i, c)
-                        if to_float_rows:
+                        if floats:
                             value -= i64_at(op + 8 * 48)
                             set_f32(out + 4 * c, np.float32(value) * f32_at(exit_scale(op, c)))
                         else:
                             set_one(out, c, value)
                     continue
-            for v in range((columns + 15) >> 4):
+            e0, e1, e2 = row_entry(op, 0, i), row_entry(op, 1, i), row_entry(op, 2, i)
+            m0, l0 = broadcast(i32x16, e0), broadcast(i32x16, e0 + 4)
+            d0, r0 = broadcast(i32x16, e0 + 8), broadcast(i32x16, e0 + 12)
+            m1, l1 = broadcast(i32x16, e1), broadcast(i32x16, e1 + 4)
+            d1, r1 = broadcast(i32x16, e1 + 8), broadcast(i32x16, e1 + 12)
+            m2, l2 = broadcast(i32x16, e2), broadcast(i32x16, e2 + 4)
+            d2, r2 = broadcast(i32x16, e2 + 8), broadcast(i32x16, e2 + 12)
+            v = 0
+            if by_four:
+                while v + 4 <= vectors:
+                    w, x, y, z = load_vector(row, v), load_vector(row, v + 1), load_vector(row, v + 2), load_vector(row, v + 3)
+                    if zero:
+                        w, x, y, z = subtract(w, zero_in), subtract(x, zero_in), subtract(y, zero_in), subtract(z, zero_in)
+                    w, x = first(w, v, t0, c0, m0, l0, d0, r0), first(x, v + 1, t0, c0, m0, l0, d0, r0)
+                    y, z = first(y, v + 2, t0, c0, m0, l0, d0, r0), first(z, v + 3, t0, c0, m0, l0, d0, r0)
+                    w, x = second(w, v, t1, c1, m1, l1, d1, r1), second(x, v + 1, t1, c1, m1, l1, d1, r1)
+                    y, z = second(y, v + 2, t1, c1, m1, l1, d1, r1), second(z, v + 3, t1, c1, m1, l1, d1, r1)
+                    w, x = third(w, v, t2, c2, m2, l2, d2, r2), third(x, v + 1, t2, c2, m2, l2, d2, r2)
+                    y, z = third(y, v + 2, t2, c2, m2, l2, d2, r2), third(z, v + 3, t2, c2, m2, l2, d2, r2)
+                    if clamp:
+                        w, x = minimum(maximum(w, low), high), minimum(maximum(x, low), high)
+                        y, z = minimum(maximum(y, low), high), minimum(maximum(z, low), high)
+                    store(out + v * 16, pack(w, x, y, z))
+                    v += 4
+            while v < vectors:
                 x = load_vector(row, v)
                 if zero:
                     x = subtract(x, zero_in)
-                if first == "channel":
-                    x = channel_stage(x, op, 0, v)
-                elif first == "row":
-                    x = row_stage(x, op, 0, v, i)
-                elif first == "none":
-                    x = finish_stage(x, op, 0, v)
-                if second == "channel":
-                    x = channel_stage(x, op, 1, v)
-                elif second == "row":
-                    x = row_stage(x, op, 1, v, i)
-                if third == "channel":
-                    x = channel_stage(x, op, 2, v)
-                elif third == "row":
-                    x = row_stage(x, op, 2, v, i)
-                if clamp:
+                x = first(x, v, t0, c0, m0, l0, d0, r0)
+                x = second(x, v, t1, c1, m1, l1, d1, r1)
+                x = third(x, v, t2, c2, m2, l2, d2, r2)
+                if clamp or by_four:
                     x = minimum(maximum(x, low), high)
-                if not to_float_rows:
+                if not floats:
                     put(out, v, x)
                 else:
-                    x = subtract(x, splat(i32x16, i64_at(op + 8 * 48)))
-                    f = multiply(to_float(x), load(f32x16, exit_scale(op, v * 16)))
+                    f = multiply(to_float(subtract(x, zero_exit)), load(f32x16, scale + v * 64))
                     if columns - v * 16 >= 16:
                         store(out + v * 64, f)
                     else:
                         store_first(out + v * 64, f, columns - v * 16)
+                v += 1
 
     name = "_".join(["requantize", source, *kinds, output, *(n for n, on in zip(("zero", "clamp", "flagged"),
                     (zero, clamp, flagged), strict=True) if on)])  # fmt: skip
@@ -151,15 +180,35 @@ def _kernel(source: str, kinds: tuple[str, ...], output: str, zero: bool, clamp:
     return micro(kernel)
 
 
-def row_table(multiplier: NDArray[np.int64], shift: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Multiplier and shift of each row side by side: (R, 2) int32."""
-    return np.ascontiguousarray(np.stack([multiplier, shift], axis=1).astype(np.int32))
+def stage_kind(stage: FoldedStage) -> str:
+    """The kernel's kind of a folded stage: a row's stage knows which of its shifts are needed."""
+    if stage.kind != "row":
+        return stage.kind
+    if len(stage.multiplier) == 1:
+        return "tensor_left" if stage.left[0] else "tensor"
+    left, down = stage.left.any(), stage.down.any()
+    return "row" if left and down else "row_left" if left else "row_down"
 
 
-def channel_table(multiplier: NDArray[np.int64], shift: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Multipliers and shifts as :func:`.simd.scaled` takes them: (vectors, 4, 8) int64, even and odd channels apart."""
-    pairs = _padded(np.stack([multiplier, shift])).reshape(2, -1, 8, 2)
-    return np.ascontiguousarray(pairs.transpose(1, 0, 3, 2).reshape(-1, 4, 8))
+def row_table(stage: FoldedStage) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Multiplier, left, down and right of each kind of row, (kinds, 4), and the byte offset of each row's entry."""
+    entries = np.stack([stage.multiplier, stage.left, stage.down, stage.right + stage.down], axis=1)
+    if len(entries) == 1:
+        return np.ascontiguousarray(entries.astype(np.int32)), np.zeros(0, np.int32)
+    # Multiplier and shift tell rows apart; few differ, since they come from degrees.
+    _, first, inverse = np.unique(stage.multiplier * 64 + stage.shift, return_index=True, return_inverse=True)
+    return np.ascontiguousarray(entries[first].astype(np.int32)), (16 * inverse).astype(np.int32)
+
+
+def channel_table(stage: FoldedStage, columns: int) -> NDArray[np.int32]:
+    """For each vector of 16 channels: multipliers, those of the odd channels in the even lanes, left shifts, constants
+    and right shifts; (vectors, 5, 16) int32."""
+    m = _padded(stage.multiplier).reshape(-1, 16)
+    odd = np.zeros_like(m)
+    odd[:, 0::2] = m[:, 1::2]
+    constant = _padded(np.broadcast_to(stage.constant, (columns,)) << stage.down).reshape(-1, 16)
+    rows = [m, odd, _padded(stage.left).reshape(-1, 16), constant, _padded(stage.right + stage.down).reshape(-1, 16)]
+    return np.ascontiguousarray(np.stack(rows, axis=1).astype(np.int32))
 
 
 def _padded(values: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -203,8 +252,9 @@ def requantize_op(
     """
     safe = fold.safe_rows(magnitude)
     flagged = not safe.all()
-    full = (low, high) == (_INT32_MIN, _INT32_MAX)
-    kinds = tuple(stage.kind for stage in fold.folded) if fold.usable else ("none",)
+    # Bytes are packed with saturation, which is the clamp of most codes.
+    full = (low, high) in ((_INT32_MIN, _INT32_MAX), *([(-128, 127)] if output_kind == "int8" else []))
+    kinds = tuple(stage_kind(stage) for stage in fold.folded) if fold.usable else ("none",)
     op = new_op(_kernel(source_kind, kinds, output_kind, zero_in != 0, not full, flagged))
     put_place(op, 1, *source)
     put_place(op, 4, *output)
@@ -215,17 +265,21 @@ def requantize_op(
         keep.append(array)
         return array.ctypes.data
 
-    if fold.usable:
-        for k, stage in enumerate(fold.folded):
-            constant = np.broadcast_to(stage.constant, (columns,))
-            # Where |constant| does not fit, no row is safe and the vector steps do not run.
-            fields = [0, 0, address(_padded(constant).astype(np.int32)), stage.right]
-            if stage.kind == "channel":
-                fields[0] = address(channel_table(stage.multiplier, stage.shift))
-            elif stage.kind == "row":
-                fields[0] = address(row_table(stage.multiplier, stage.shift))
-                fields[1] = 8 if len(stage.multiplier) > 1 else 0
-            op[12 + 4 * k : 16 + 4 * k] = fields
+    dummy = address(np.zeros(80, np.int32))
+    for k in range(3):
+        op[12 + 4 * k] = op[14 + 4 * k] = dummy
+    for k, stage in enumerate(fold.folded if fold.usable else ()):
+        # Where a constant does not fit 32 bits, no row is safe, and the vector steps do not run.
+        if stage.kind == "channel":
+            op[12 + 4 * k] = address(channel_table(stage, columns))
+            continue
+        table, offsets = row_table(stage)
+        op[12 + 4 * k] = address(table)
+        if offsets.size:
+            op[13 + 4 * k] = address(offsets)
+        shift = stage.down[0] if len(stage.multiplier) == 1 else 0
+        constant = np.broadcast_to(stage.constant, (columns,)) << shift
+        op[14 + 4 * k] = address(_padded(constant).astype(np.int32))
     if flagged:
         rows = np.broadcast_to(~safe, (len(safe),)).astype(np.int8)
         op[11] = address(rows)

@@ -48,7 +48,9 @@ __all__ = [
     "part",
     "prefetch",
     "round_even",
-    "scaled",
+    "high_product",
+    "pack_bytes",
+    "pack_bytes_avx512",
     "scaled_pair",
     "select_gt",
     "set_f32",
@@ -310,31 +312,65 @@ bit_xor = _binary("bit_xor", "a ^ b.", "xor")
 
 
 @intrinsic
-def scaled(typingctx, x, m_even, m_odd, shift_even, shift_odd):
-    """Low 32 bits of ``(x * m) >> shift``, exact in 64 bits, for i32x16 ``x``.
+def high_product(typingctx, x, m, m_odd):
+    """Upper 32 bits of the 64-bit products ``x * m``, lane by lane, i32x16.
 
-    Even and odd lanes are multiplied apart, as the instruction for 32 x 32 -> 64 bits wants them: lane k of ``m_even``,
-    ``shift_even`` (i64x8) belongs to lane 2 k of x, lane k of ``m_odd``, ``shift_odd`` to lane 2 k + 1; the multipliers
-    are int32 numbers in 64-bit lanes.
+    Processors multiply every other lane of 32 bits to 64: lane 2 k of ``m_odd`` holds the multiplier of lane 2 k + 1,
+    ``m`` the others in their own lanes.
     """
-    if x != i32x16:
+    if x != i32x16 or m != i32x16 or m_odd != i32x16:
         return None
 
     def codegen(context, builder, signature, args):
-        wide = i64x8.ir
-        half = ir.Constant(wide, [32] * 8)
-        x64 = builder.bitcast(args[0], wide)
+        bits = ir.Constant(i64x8.ir, [32] * 8)
 
-        def signed_low(value):
-            return builder.ashr(builder.shl(value, half), half)
+        def low(vector):
+            return builder.ashr(builder.shl(builder.bitcast(vector, i64x8.ir), bits), bits)
 
-        even = builder.ashr(builder.mul(signed_low(x64), signed_low(args[1])), args[3])
-        odd = builder.ashr(builder.mul(builder.ashr(x64, half), signed_low(args[2])), args[4])
+        up = ir.Constant(ir.VectorType(_I32, 16), [k | 1 for k in range(16)])
+        even = builder.mul(low(args[0]), low(args[1]))
+        odd = builder.mul(low(builder.shuffle_vector(args[0], args[0], up)), low(args[2]))
         even, odd = (builder.bitcast(v, i32x16.ir) for v in (even, odd))
-        mask = [lane for k in range(8) for lane in (2 * k, 16 + 2 * k)]
-        return builder.shuffle_vector(even, odd, ir.Constant(ir.VectorType(_I32, 16), mask))
+        halves = ir.Constant(ir.VectorType(_I32, 16), [lane for k in range(1, 16, 2) for lane in (k, 16 + k)])
+        return builder.shuffle_vector(even, odd, halves)
 
-    return i32x16(x, m_even, m_odd, shift_even, shift_odd), codegen
+    return i32x16(x, m, m_odd), codegen
+
+
+@intrinsic
+def pack_bytes(typingctx, a, b, c, d):
+    """Four i32x16 one after the other as i8x64, each lane clamped to -128 .. 127."""
+
+    def codegen(context, builder, signature, args):
+        whole = builder.shuffle_vector(args[0], args[1], ir.Constant(ir.VectorType(_I32, 32), list(range(32))))
+        rest = builder.shuffle_vector(args[2], args[3], ir.Constant(ir.VectorType(_I32, 32), list(range(32))))
+        whole = builder.shuffle_vector(whole, rest, ir.Constant(ir.VectorType(_I32, 64), list(range(64))))
+        low, high = (ir.Constant(ir.VectorType(_I32, 64), [value] * 64) for value in (-128, 127))
+        whole = builder.select(builder.icmp_signed("<", whole, high), whole, high)
+        whole = builder.select(builder.icmp_signed(">", whole, low), whole, low)
+        return builder.trunc(whole, i8x64.ir)
+
+    return i8x64(a, b, c, d), codegen
+
+
+@intrinsic
+def pack_bytes_avx512(typingctx, a, b, c, d):
+    """:func:`pack_bytes` in four instructions; needs AVX-512BW."""
+
+    def codegen(context, builder, signature, args):
+        words = ir.VectorType(ir.IntType(16), 32)
+
+        def pack(name, result, first, second):
+            kind = ir.FunctionType(result, [first.type, second.type])
+            return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [first, second])
+
+        pairs = [pack("llvm.x86.avx512.packssdw.512", words, *args[k : k + 2]) for k in (0, 2)]
+        packed = builder.bitcast(pack("llvm.x86.avx512.packsswb.512", i8x64.ir, *pairs), i32x16.ir)
+        # Each 128-bit lane now holds four bytes of each vector in turn.
+        order = ir.Constant(ir.VectorType(_I32, 16), [4 * lane + vector for vector in range(4) for lane in range(4)])
+        return builder.bitcast(builder.shuffle_vector(packed, packed, order), i8x64.ir)
+
+    return i8x64(a, b, c, d), codegen
 
 
 @intrinsic
