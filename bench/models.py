@@ -15,6 +15,8 @@ checked before it is timed, and the command fails (exit 1) where a check does no
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -77,18 +79,17 @@ def _integer(model: Any, graph: Any, expected: Any, bits: int, backend: str | No
         fake = qmodel(graph).data
     agreement = float((out.argmax(1) == fake.argmax(1)).mean())
     with_float = float((out.argmax(1) == expected.argmax(1)).mean())
-    name = bound.binding.backend.__name__.rsplit(".", 1)[-1]
-    other = "numba" if name != "integer" else "reference" if graph.num_edges < 100_000 else None
+    name = bound.backend
+    other = "numba" if name == "dot" else "reference" if graph.num_edges < 100_000 else None
     failures = []
     if agreement < LEAST_AGREEMENT:
         failures.append(f"agrees with fake quantization on {agreement:.4f} of the nodes, not {LEAST_AGREEMENT}")
     if with_float < LEAST_FLOAT_AGREEMENT.get(bits, 0.0):
         failures.append(f"agrees with the float model on {with_float:.3f} of the nodes")
-    if other and not np.array_equal(bound.__class__(bound.program, graph, dq.infer.choose_backend(other))(), out):
+    if other and not np.array_equal(dq.infer.IntegerModel(bound.program).bind(graph, backend=other)(), out):
         failures.append(f"other bits than the {other} backend")
-    x = graph.x
-    return lambda: bound(x, out=out), {
-        "backend": "numba" if name == "integer" else name, "same_bits_as": other, "agreement_fake_quant": agreement,
+    return lambda: bound(out=out), {
+        "backend": name, "reason": bound.reason, "same_bits_as": other, "agreement_fake_quant": agreement,
         "agreement_float": with_float, "workspace_bytes": workspace_bytes(bound), "program_bytes": bound.program.nbytes,
         "failures": failures,
     }  # fmt: skip
@@ -96,9 +97,9 @@ def _integer(model: Any, graph: Any, expected: Any, bits: int, backend: str | No
 
 def workspace_bytes(bound: Any) -> int:
     """Bytes of all buffers between input and output: what the program says, or the sum over its registers."""
-    known = getattr(bound, "workspace_bytes", None)
+    known = getattr(bound, "workspace_bytes", None) or getattr(getattr(bound, "_plan", None), "workspace_bytes", None)
     if known is not None:
-        return int(known() if callable(known) else known)
+        return int(known)
     owners = {}
     for register in bound.binding.registers.values():
         array = register.array
@@ -157,9 +158,15 @@ def main() -> int:
     parser.add_argument("--bits", nargs="+", type=int, choices=(4, 8),
                         help="widths of the integer programs (default: 8, and 4 for GCN)")  # fmt: skip
     parser.add_argument("--backend", metavar="NAME", help="kernels of the integer programs (default: the library's)")
+    parser.add_argument("--huge-pages", action="store_true",
+                        help="have malloc ask for huge pages (glibc, Linux), which PyG gains from")  # fmt: skip
     args = parser.parse_args()
+    if args.huge_pages:
+        _with_huge_pages()
+    machine.keep_freed_memory()
     threads = machine.set_threads(args.threads)
-    path = args.results / "models.json"
+    name_of_result = "models_huge_pages" if args.huge_pages else "models"
+    path = args.results / f"{name_of_result}.json"
     content = report.load(path)
     content.setdefault("cells", {})
     content["machine"], failed = machine.describe(threads), False
@@ -183,8 +190,16 @@ def main() -> int:
             failed |= bool(cell["failures"])
     content["machine"]["threading_layer"] = machine.describe(threads)["threading_layer"]
     report.save(path, content)
-    report.finish(args, "models", content, table(content))
+    report.finish(args, name_of_result, content, table(content))
     return 1 if failed else 0
+
+
+def _with_huge_pages() -> None:
+    """Start this command again under glibc's tunable; it is read once, when a process starts."""
+    tunable = "glibc.malloc.hugetlb=1"
+    if tunable not in os.environ.get("GLIBC_TUNABLES", ""):
+        os.environ["GLIBC_TUNABLES"] = tunable
+        os.execv(sys.executable, [sys.executable, "-m", "bench.models", *sys.argv[1:]])
 
 
 def _order(item: tuple[str, Any]) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import numpy as np
 
 __all__ = ["interleave", "ratio", "summary"]
 
-SHORTEST_SAMPLE = 2e-3
+SHORTEST_SAMPLE = 0.05
 """Seconds that one sample takes at least: shorter calls are repeated inside the sample."""
 
 SLOW = 1.0
@@ -43,8 +43,9 @@ def interleave(
     calls: dict[str, int] = {}
     for name, run in contenders.items():  # warm-up: compilation, lazy tables, caches; then how long one call takes
         once = _sample(run, 1)
-        if once < SLOW:  # the first call of a slow one is warm-up enough
-            once = _sample(run, 1)
+        for _ in range(3):
+            if once < SLOW:  # of a slow one the first call is warm-up enough
+                once = min(once, _sample(run, 1))
         calls[name] = max(1, int(SHORTEST_SAMPLE / max(once, 1e-7)))
         if calls[name] > 1:
             calls[name] = max(1, int(SHORTEST_SAMPLE * calls[name] / max(_sample(run, calls[name]), 1e-7)))
