@@ -55,10 +55,13 @@ class Layout:
         self.block_rows: dict[tuple[int, str], int] = {}
         self._units, self._bound = units, bound
         readers: dict[str, list[tuple[Unit, bool]]] = {}
+        self._odd: set[str] = set()  # read from an odd channel on, where no byte begins if two channels share one
         for unit in units:
             for near, sources in ((True, unit.reads), (False, unit.gathers)):
                 for source in sources:
                     readers.setdefault(source.register, []).append((unit, near))
+                    if source.start % 2:
+                        self._odd.add(source.register)
         self._readers = readers
         for unit in units:
             self._settle(unit, compact)
@@ -75,8 +78,6 @@ class Layout:
         if isinstance(source, Source):
             start, source = source.start, source.register
         home = self.homes[source]
-        if home.kind == "int4" and start % 2:
-            raise Unplanned(f"{source}: channels from an odd one on, two a byte")
         shift = {"int4": start // 2, "int8": start, "int16": 2 * start, "int32": 4 * start}[home.kind]
         return home.offset + shift + (0 if home.local else base), home.row_bytes, home.local
 
@@ -96,7 +97,8 @@ class Layout:
         channels = register.array.shape[1]
         sums = unit.kind not in ("quantize", "lookup", "requantize", "add", "pool_max") or register.array.dtype == "int32"
         kind = "int32" if sums else kind_of(register.low, register.high)
-        if kind == "int4" and (local or any(other.kind.startswith("pool") for other, _ in readers)):
+        pooled = any(other.kind.startswith("pool") for other, _ in readers)
+        if kind == "int4" and (local or pooled or unit.output in self._odd):
             kind = "int8"  # nothing to gain in a cache, where a matrix product reads bytes
         width = compact.get(unit.output) or row_bytes(kind, channels)
         self.homes[unit.output] = Home(kind, max(width, 64) if kind == "int32" and local else width, local)

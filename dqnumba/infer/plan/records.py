@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from ...graph import SparseFeatures
-from ...kernels.dot import combine, cpu, entry, matmul, matmul_pack, pool, sparse
-from ...kernels.dot.attention import attention_misfit, attention_op, attention_scratch
+from ...kernels.dot import combine, entry, matmul, matmul_pack, sparse
 from ...kernels.dot.codes import row_bytes
 from ...kernels.dot.fold import Fold, FoldedStage
-from ...kernels.dot.gather import neighbor_sum_ops
-from ...kernels.dot.launch import Phase, aligned, even_blocks
+from ...kernels.dot.launch import Phase, aligned
+from ...kernels.dot.matmul_trust import trusted_isa
 from ...kernels.dot.requantize import requantize_op
+from ...quant import pack4
 from ..binding import Binding
 from .layout import Layout
 from .tables import Edges
 from .units import Source, Unit, Unplanned
 
-__all__ = ["Records"]
+__all__ = ["Records", "records_of"]
 
 Place = tuple[int, int, bool]
 
@@ -50,10 +51,10 @@ class Records:
         self.bound, self.layout, self.base, self.status = bound, layout, base, status
         self.keep: list[Any] = [status]
         self.scratch_bytes = layout.scratch_bytes
-        self.isa = cpu.choose_isa()
         # Largest |value| of the rows of a sum: (rows,) or (1,) float64.
         self.reach: dict[str, NDArray[np.float64]] = {}
         self._edges: dict[tuple[str, bool], Edges] = {}
+        self.threads = numba.config.NUMBA_NUM_THREADS
 
     def phase(self, units: list[Unit], group: tuple[int, str]) -> tuple[list[Phase], list, list[tuple[str, int, int]]]:
         """Phases to run before, records of the group's own phase, and the fields (what, record, field) that hold
@@ -125,7 +126,9 @@ class Records:
 _RECORDS: dict[str, Callable[[Records, Unit], None]] = {}
 
 
-def _records(kind: str) -> Callable:
+def records_of(kind: str) -> Callable:
+    """Decorate the function that builds the records of the units of one kind."""
+
     def register(function: Callable) -> Callable:
         _RECORDS[kind] = function
         return function
@@ -133,7 +136,7 @@ def _records(kind: str) -> Callable:
     return register
 
 
-@_records("quantize")
+@records_of("quantize")
 def _quantize(r: Records, unit: Unit) -> None:
     a, x = unit.steps[0].attributes, r.bound.graph.x
     inverse = np.float32(1.0 / a["scale"])
@@ -154,7 +157,7 @@ def _quantize(r: Records, unit: Unit) -> None:
     ))  # fmt: skip
 
 
-@_records("lookup")
+@records_of("lookup")
 def _lookup(r: Records, unit: Unit) -> None:
     step, home = unit.steps[0], r.home(unit.output)
     codes = r.bound.constant(step, "table")
@@ -164,15 +167,13 @@ def _lookup(r: Records, unit: Unit) -> None:
     elif home.kind == "int16":
         table[:, : 2 * codes.shape[1]] = codes.astype(np.int16).view(np.int8)
     else:
-        from ...quant import pack4
-
         table[:, : -(-codes.shape[1] // 2)] = pack4(codes).view(np.int8)
     r.keep.append(table)
     r.patches.append(("x", len(r.ops), 1))
     r.add(entry.lookup_op(categories=(0, 4, False), output=r.place(unit.output), table=table))
 
 
-@_records("matmul")
+@records_of("matmul")
 def _matmul(r: Records, unit: Unit) -> None:
     step, a = unit.steps[0], unit.steps[0].attributes
     weight, bias = r.bound.constant(step, "weight"), r.bound.constant(step, "bias").astype(np.int64)
@@ -180,7 +181,6 @@ def _matmul(r: Records, unit: Unit) -> None:
         raise Unplanned(f"{step.output}: weights with a zero point, or of more than 8 bits")
     register = r.bound.registers[step.output]
     r.reach[step.output] = np.array([max(-register.low, register.high)], np.float64)
-    home = r.home(unit.output)
     first = r.bound.registers[unit.reads[0].register]
     if first.sparse is not None:
         stride = row_bytes("int8", weight.shape[1])
@@ -199,32 +199,17 @@ def _matmul(r: Records, unit: Unit) -> None:
     inputs = [r.as_bytes(source) for source in unit.reads]
     segments = tuple(source.channels for source in unit.reads)
     bits = 4 if weight.size and -8 <= weight.min() and weight.max() <= 7 else 8
-    packed = matmul_pack.pack_weights(weight, isa=r.isa, segments=segments, bits=bits)
+    isa = trusted_isa(weight.shape[1], bits, len(segments))
+    if isa is None:
+        raise Unplanned("no kernel of the matrix product gives right numbers on this machine")
+    packed = matmul_pack.pack_weights(weight, isa=isa, segments=segments, bits=bits)
     folded = bias - a["zero_in"] * weight.astype(np.int64).sum(axis=0)
     scratch = r.extra(matmul.scratch_bytes(packed, r.layout.block_rows[r.group]))
     out = r.place(unit.output)
-    if home.row_bytes % 64:
-        raise Unplanned(f"{step.output}: scores beside each other")
     r.add(matmul.matmul_op(inputs=inputs, packed=packed, bias=folded, out=out, scratch=scratch))
 
 
-@_records("neighbor_sum")
-def _neighbor_sum(r: Records, unit: Unit) -> None:
-    step, source, edges = unit.steps[0], unit.gathers[0], r.edges(unit)
-    zero, codes = step.attributes["zero_in"], r.bound.registers[source.register]
-    r.reach[step.output] = edges.terms * float(max(abs(codes.low - zero), abs(codes.high - zero)))
-    base, stride, _ = r.place(source)
-    own = (base, stride, False) if edges.own else None
-    starts, indices = r.held(edges.indptr), r.held(edges.indices)
-    if r.home(source).kind != "int8":
-        raise Unplanned(f"{source.register}: neighbours of {r.home(source).kind}")
-    r.add(neighbor_sum_ops(
-        out=r.place(unit.output), starts=starts, stops=starts + 8, indices=indices, x=base, x_stride=stride,
-        channels=source.channels, zero=zero, own=own,
-    ))  # fmt: skip
-
-
-@_records("add_self")
+@records_of("add_self")
 def _add_self(r: Records, unit: Unit) -> None:
     step, a = unit.steps[0], unit.steps[0].attributes
     total, own = unit.reads
@@ -245,7 +230,7 @@ def _add_self(r: Records, unit: Unit) -> None:
     ))  # fmt: skip
 
 
-@_records("requantize")
+@records_of("requantize")
 def _requantize(r: Records, unit: Unit) -> None:
     step, a, source = unit.steps[0], unit.steps[0].attributes, unit.reads[0]
     register = r.bound.registers[source.register]
@@ -268,7 +253,7 @@ def _requantize(r: Records, unit: Unit) -> None:
         r.reach[unit.output] = np.array([max(abs(a["low"]), abs(a["high"]))], np.float64)
 
 
-@_records("dequantize")
+@records_of("dequantize")
 def _dequantize(r: Records, unit: Unit) -> None:
     _emit_requantize(r, unit, Fold([], 0), np.zeros(1), 0, -(1 << 31), (1 << 31) - 1)
 
@@ -289,7 +274,7 @@ def _emit_requantize(
     ))  # fmt: skip
 
 
-@_records("add")
+@records_of("add")
 def _add(r: Records, unit: Unit) -> None:
     a, (first, second) = unit.steps[0].attributes, unit.reads
     r.add(combine.add_op(
@@ -300,7 +285,7 @@ def _add(r: Records, unit: Unit) -> None:
     ))  # fmt: skip
 
 
-@_records("head_sum")
+@records_of("head_sum")
 def _head_sum(r: Records, unit: Unit) -> None:
     step, source = unit.steps[0], unit.reads[0]
     heads = step.attributes["heads"]
@@ -308,21 +293,3 @@ def _head_sum(r: Records, unit: Unit) -> None:
     r.add(combine.head_sum_op(
         source=r.place(source), output=r.place(unit.output), columns=step.channels, heads=heads
     ))  # fmt: skip
-
-
-@_records("pool_sum")
-def _pool_sum(r: Records, unit: Unit) -> None:
-    step, source = unit.steps[0], unit.gathers[0]
-    zero, codes = step.attributes["zero_in"], r.bound.registers[source.register]
-    sizes = np.diff(r.bound.graph_ptr)
-    r.reach[step.output] = sizes * float(max(abs(codes.low - zero), abs(codes.high - zero)))
-    base, stride, _ = r.place(source)
-    starts = r.held(r.bound.graph_ptr)
-    r.add(pool.pool_sum_ops(
-        out=r.place(unit.output), starts=starts, stops=starts + 8, x=base, x_stride=stride, channels=source.channels,
-        zero=zero, bits=16 if r.home(source).kind == "int16" else 8,
-    ))  # fmt: skip
-
-
-def _unused() -> None:
-    attention_misfit, attention_op, attention_scratch, even_blocks

@@ -1,0 +1,99 @@
+"""Records of the units that read other rows: neighbours, attention, the nodes of a graph."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...kernels.dot.attention import attention_misfit, attention_op, attention_scratch
+from ...kernels.dot.gather import neighbor_sum_ops
+from ...kernels.dot.gather_max import pool_max_ops
+from ...kernels.dot.gather_packed import packed_sum_ops
+from ...kernels.dot.hubs import hub_limit, join_sum_op, split_hubs
+from ...kernels.dot.launch import Phase, aligned, even_blocks
+from ...kernels.dot.pool import pool_sum_ops
+from .records import Records, records_of
+from .units import Unit, Unplanned
+
+__all__: list[str] = []
+
+
+def _terms(r: Records, unit: Unit, counts: np.ndarray) -> None:
+    """Sums of ``counts`` codes: how large each can be."""
+    zero, codes = unit.steps[0].attributes["zero_in"], r.bound.registers[unit.gathers[0].register]
+    r.reach[unit.output] = counts * float(max(abs(codes.low - zero), abs(codes.high - zero)))
+
+
+@records_of("neighbor_sum")
+def _neighbor_sum(r: Records, unit: Unit) -> None:
+    source, edges = unit.gathers[0], r.edges(unit)
+    _terms(r, unit, edges.terms)
+    x, stride, _ = r.place(source)
+    make = {"int8": neighbor_sum_ops, "int4": packed_sum_ops}.get(r.home(source).kind)
+    if make is None:
+        raise Unplanned(f"{source.register}: neighbours with codes of 16 bits")
+    common = {"indices": r.held(edges.indices), "x": x, "x_stride": stride, "channels": source.channels,
+              "zero": unit.steps[0].attributes["zero_in"]}  # fmt: skip
+    starts, out, own = r.held(edges.indptr), r.place(unit.output), (x, stride, False) if edges.own else None
+    hubs = split_hubs(edges.indptr, hub_limit(len(edges.indices), r.threads))
+    if hubs is None:
+        r.add(make(out=out, starts=starts, stops=starts + 8, own=own, **common))
+        return
+    # Rows of very many edges are summed in pieces first, so that no thread is left with one of them.
+    width = -(-4 * source.channels // 64) * 64
+    pieces = aligned(hubs.pieces, width)
+    begin, end = r.held(hubs.starts), r.held(hubs.stops)
+    partial = make(out=(r.held(pieces), width, False), starts=begin, stops=end, **common)
+    r.before.append(Phase(partial, even_blocks(hubs.pieces, 1)))
+    r.add(make(out=out, starts=starts, stops=r.held(hubs.row_stops), own=own, **common))
+    r.keep.append(hubs)
+    r.add(join_sum_op(hubs=hubs, out=out, pieces=pieces.ctypes.data, piece_stride=width, channels=source.channels))
+
+
+@records_of("attention")
+def _attention(r: Records, unit: Unit) -> None:
+    logits, alpha, softmax, weighted = unit.steps
+    scores, values = unit.gathers
+    edges, heads = r.edges(unit), logits.channels
+    stages = alpha.attributes["stages"]
+    if len(stages) != 1 or stages[0]["bias"] or stages[0]["row_factor"] or alpha.tensors or alpha.attributes["zero_in"]:
+        raise Unplanned(f"{alpha.output}: logits that are rounded in more than one step")
+    a, table = alpha.attributes, softmax.attributes
+    numbers = {"multiplier": stages[0]["multiplier"], "shift": stages[0]["shift"], "low": a["low"], "high": a["high"],
+               "code_low": table["low"], "bits": table["bits"], "mantissa": r.bound.constant(softmax, "mantissa"),
+               "exponent": r.bound.constant(softmax, "exponent")}  # fmt: skip
+    misfit = attention_misfit(max_degree=int(edges.terms.max(initial=0)), **numbers)
+    if misfit:
+        raise Unplanned(f"{unit.output}: {misfit}")
+    register = r.bound.registers[unit.output]
+    r.reach[unit.output] = np.array([max(-register.low, register.high)], np.float64)
+    r.add(attention_op(
+        target=r.place(unit.reads[0]), source=r.place(scores), x=r.place(values), out=r.place(unit.output),
+        indptr=r.held(edges.indptr), indices=r.held(edges.indices), heads=heads, head_width=values.channels // heads,
+        zero_point=a["zero_point"], zero=weighted.attributes["zero_in"], work=r.extra(attention_scratch(heads)),
+        packed=r.home(values).kind == "int4", **numbers,
+    ))  # fmt: skip
+
+
+@records_of("pool_sum")
+def _pool_sum(r: Records, unit: Unit) -> None:
+    source = unit.gathers[0]
+    _terms(r, unit, np.diff(r.bound.graph_ptr))
+    x, stride, _ = r.place(source)
+    starts = r.held(r.bound.graph_ptr)
+    r.add(pool_sum_ops(
+        out=r.place(unit.output), starts=starts, stops=starts + 8, x=x, x_stride=stride, channels=source.channels,
+        zero=unit.steps[0].attributes["zero_in"], bits=16 if r.home(source).kind == "int16" else 8,
+    ))  # fmt: skip
+
+
+@records_of("pool_max")
+def _pool_max(r: Records, unit: Unit) -> None:
+    source = unit.gathers[0]
+    x, stride, _ = r.place(source)
+    starts = r.held(r.bound.graph_ptr)
+    if r.home(source).kind != r.home(unit.output).kind:
+        raise Unplanned(f"{unit.output}: a maximum that is kept in another form than its codes")
+    r.add(pool_max_ops(
+        out=r.place(unit.output), starts=starts, stops=starts + 8, x=x, x_stride=stride, channels=source.channels,
+        empty=unit.steps[0].attributes["empty"], bits=16 if r.home(source).kind == "int16" else 8,
+    ))  # fmt: skip
