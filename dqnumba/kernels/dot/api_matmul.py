@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 
 import numba
@@ -10,13 +11,16 @@ import numpy as np
 from dqnumba.kernels import integer
 from dqnumba.kernels.integer_threads import chunk_of
 
-from .copy_rows import copy_rows_op
+from .copy_rows import copy_rows_op, stream_rows_op
 from .executor import run_parallel, run_serial
 from .matmul import Place, matmul_op, row_block, scratch_bytes
-from .matmul_pack import LANES, PackedWeights, aligned_zeros, pack_weights
+from .matmul_pack import LANES, PackedWeights, address, aligned_zeros, pack_weights
 from .matmul_trust import trusted_isa
 
 __all__ = ["matmul", "matmul_packed"]
+
+_STREAM = 1 << 25
+"""Bytes of a result from which it is written past the caches."""
 
 _memory = threading.local()
 
@@ -62,8 +66,7 @@ def matmul_packed(x: np.ndarray, packed: PackedWeights, bias: np.ndarray, out: n
         threads = numba.get_num_threads() if chunk_of(rows, work) else 1
     block = row_block(inner, columns, rows, threads)
     ops, size, keep = _operations(x, packed, bias, out, min(block, rows))
-    bounds = np.append(np.arange(0, rows, block), rows)
-    phases = np.array([[0, len(ops), 0, len(bounds) - 1]])
+    phases, bounds = _blocks(len(ops), rows, block)
     scratch, queue = _scratch(threads, size)
     if threads == 1:
         run_serial(phases, ops, bounds, scratch)
@@ -75,8 +78,8 @@ def matmul_packed(x: np.ndarray, packed: PackedWeights, bias: np.ndarray, out: n
 def _operations(x, packed, bias, out, block):
     """Copy in where rows are not aligned and padded, multiply, copy out where rows are not whole vectors."""
     size = _round(scratch_bytes(packed, block))
-    starts = np.cumsum((0, *packed.segments[:-1])).tolist()
-    source = [Place(x.ctypes.data + start, x.strides[0]) for start in starts]
+    base, row = address(x), x.strides[0]
+    source = [Place(base, row), Place(base + packed.segments[0], row)][: len(packed.segments)]
     unit = packed.step if packed.isa == "amx" else 1
     whole = all(place.base % unit == 0 and place.stride % unit == 0 for place in source)
     ops, offset = [], size
@@ -87,15 +90,24 @@ def _operations(x, packed, bias, out, block):
             ops.append(copy_rows_op(source=source[k], target=local, width=inner))
             source[k] = local
             offset += _round(block * local.stride)
-    target = result = Place(out.ctypes.data, out.strides[0])
-    if packed.columns % LANES:
+    target = result = Place(address(out), out.strides[0])
+    stream = out.nbytes >= _STREAM and packed.columns % LANES == 0 and out.strides[0] == 4 * packed.columns
+    if packed.columns % LANES or stream:
         target = Place(offset, packed.column_vectors * LANES * 4, True)
         offset += block * target.stride
     product, keep = matmul_op(inputs=source, packed=packed, bias=bias, out=target)
     ops.append(product)
     if target is not result:
-        ops.append(copy_rows_op(source=target, target=result, width=4 * packed.columns))
+        copy = stream_rows_op if stream else copy_rows_op
+        ops.append(copy(source=target, target=result, width=4 * packed.columns))
     return np.array(ops), offset, keep
+
+
+@functools.lru_cache(256)
+def _blocks(ops, rows, block):
+    """The executor's tables for one phase."""
+    bounds = np.append(np.arange(0, rows, block), rows)
+    return np.array([[0, ops, 0, len(bounds) - 1]]), bounds
 
 
 def _round(size):

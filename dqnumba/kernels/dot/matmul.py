@@ -25,13 +25,12 @@ import numpy as np
 from .amx import amx_kernel, configurations
 from .cpu import require
 from .dot_kernels import vector_kernel
-from .matmul_pack import LANES, PackedWeights, aligned_zeros
+from .matmul_pack import LANES, PackedWeights, address, aligned_zeros
 from .micro import Micro, new_op, put_place
 
 __all__ = ["Place", "kernel_of", "matmul_op", "row_block", "scratch_bytes"]
 
 _AT_ONCE = 16  # steps of 64 channels by 32 columns: 32 KiB of weights
-_PANELS = 1 << 19
 _BLOCK = 3 << 18
 
 
@@ -52,20 +51,17 @@ def kernel_of(packed: PackedWeights) -> Micro:
 
 
 def row_block(inner: int, columns: int, rows: int | None = None, threads: int = 1) -> int:
-    """A good number of rows for the blocks of a product.
+    """A good number of rows for the blocks of a product that stands alone.
 
-    Small weights stay in the second cache whatever the block is. Larger ones are read anew for each block: then it is
-    as large as activations fit beside a panel. With ``rows``, blocks are made even over the threads.
+    As many as leave the activations in the second cache beside a panel of weights; weights that do not fit there are
+    read anew for each block. With ``rows``, blocks are made even over the threads.
     """
     inner = -(-inner // 64) * 64
-    block = 64
-    if inner * columns > _PANELS:
-        block = min(max(_BLOCK // inner // 32 * 32, 32), 256)
-    if rows is not None and rows > block * threads:
+    block = min(max(_BLOCK // inner // 32 * 32, 32), 192)
+    if rows is not None:
         rounds = -(-rows // (block * threads))
-        block = -(-rows // (rounds * threads))
-        block = -(-block // 32) * 32
-    return block
+        block = -(-rows // (rounds * threads * 32)) * 32
+    return max(block, 32)
 
 
 def scratch_bytes(packed: PackedWeights, rows: int) -> int:
@@ -94,22 +90,22 @@ def matmul_op(*, inputs, packed: PackedWeights, bias: np.ndarray, out, scratch: 
     """
     if len(inputs) != len(packed.segments) or len(bias) != packed.columns:
         raise ValueError(f"{len(inputs)} inputs and {len(bias)} biases for {packed}")
-    table = _panel_bias(np.asarray(bias, np.int64), packed)
+    table = _panel_bias(bias, packed)
     op = new_op(kernel_of(packed))
     for k, source in enumerate(inputs):
         put_place(op, 1 + 3 * k, *source)
     put_place(op, 7, *out)
-    op[10:13] = packed.data.ctypes.data, table.ctypes.data, packed.column_vectors
-    op[13 : 13 + len(packed.steps)] = packed.steps
-    op[15] = packed.step
+    more = packed.steps[1] if len(packed.steps) > 1 else 0
+    op[10:16] = address(packed.data), address(table), packed.column_vectors, packed.steps[0], more, packed.step
     if packed.isa == "amx":
-        op[16:19] = configurations[packed.step].ctypes.data, _AT_ONCE, scratch
+        op[16:19] = address(configurations[packed.step]), _AT_ONCE, scratch
     return op, [packed, table]
 
 
 def _panel_bias(bias: np.ndarray, packed: PackedWeights) -> np.ndarray:
-    if packed.isa in ("avx512vnni", "avxvnni"):
-        bias = bias - 128 * packed.column_sums  # these kernels see activations + 128
     table = aligned_zeros(packed.column_vectors * LANES, np.int32)
-    table[: len(bias)] = bias.astype(np.int32)
+    bias = np.asarray(bias)
+    if packed.isa in ("avx512vnni", "avxvnni"):
+        bias = bias.astype(np.int64) - 128 * packed.column_sums  # these kernels see activations + 128
+    table[: packed.columns] = bias.astype(np.int32)
     return table
