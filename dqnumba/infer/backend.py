@@ -44,9 +44,9 @@ def choose_backend(name: str | None = None) -> ModuleType:
         raise ConfigError(
             "Backend 'dot' needs Numba's compiler, which NUMBA_DISABLE_JIT turns off. Unset it, or use 'reference'."
         )
-    from ..kernels import dot
+    from ..kernels.dot import functions
 
-    return dot
+    return functions
 
 
 def _jit_disabled() -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BoundModel"]
 
-_DOT = "dqnumba.kernels.dot"
+_DOT = "dqnumba.kernels.dot.functions"
 
 
 class BoundModel:
@@ -36,7 +36,7 @@ class BoundModel:
     program : Program
     graph : Graph
     backend : module
-        A namespace of integer kernels. With ``dqnumba.kernels.dot`` the whole program is planned at once; a program, or
+        A namespace of integer kernels. With that of ``dot`` the whole program is planned at once; a program, or
         a graph, that this does not cover runs step by step on ``numba``.
 
     Attributes
@@ -53,7 +53,8 @@ class BoundModel:
         self.reason: str | None = None
         self._plan: Plan | None = None
         self._x = graph.x
-        if backend.__name__ == _DOT:
+        name = getattr(backend, "__name__", "custom")
+        if name == _DOT:
             from .plan import Plan, Unplanned
 
             backend = integer
@@ -61,7 +62,7 @@ class BoundModel:
                 self._plan = Plan(program, graph)
             except Unplanned as reason:
                 self.reason = str(reason)
-        self.backend = "dot" if self._plan else "numba" if backend is integer else backend.__name__.rsplit(".", 1)[-1]
+        self.backend = "dot" if self._plan else "numba" if backend is integer else name.rsplit(".", 1)[-1]
         self._kernels = backend
         last = program.steps[-1]
         self._shape = (graph.num_graphs if last.rows == "graph" else graph.num_nodes, last.channels)
@@ -119,7 +120,7 @@ class BoundModel:
         plan, own = self._plan, self.graph.x
         if x is None:
             x = own
-        elif not (type(x) is np.ndarray and x.dtype == np.float32 == own.dtype and x.shape == own.shape
+        elif not (type(x) is type(own) is np.ndarray and x.dtype == np.float32 == own.dtype and x.shape == own.shape
                   and x.flags.c_contiguous):  # fmt: skip
             x = self._checked(x)
             if isinstance(x, SparseFeatures) and x.nnz > own.nnz:

@@ -197,7 +197,7 @@ def test_models_on_a_graph_with_a_hub(model, sites):
 def test_every_register_stays_within_its_bounds(model, sites):
     for readout, data in ((None, random_graph(6)), ("sum", random_batch(6)[0])):
         _, imodel = trained(data, epochs=1, model=model, sites=sites, readout=readout, residual=True, norm="batch")
-        bound = imodel.bind(data)
+        bound = imodel.bind(data, backend="numba")
         for scale in (1.0, 100.0, -100.0):
             bound(x=data.x * np.float32(scale))
             for step in imodel.program.steps[:-1]:

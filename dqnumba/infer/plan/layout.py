@@ -84,8 +84,10 @@ class Layout:
     def _settle(self, unit: Unit, compact: dict[str, int]) -> None:
         register = self._bound.registers[unit.output]
         readers = self._readers.get(unit.output, [])
-        if not readers:
+        if unit is self._units[-1]:
             return  # the exit, which writes the caller's memory
+        if not readers:
+            raise Unplanned(f"{unit.output} is never read")
         local = all(near and self.group(other) == self.group(unit) for other, near in readers)
         if register.sparse is not None:
             if not local:

@@ -183,6 +183,9 @@ def _matmul(r: Records, unit: Unit) -> None:
     r.reach[step.output] = np.array([max(-register.low, register.high)], np.float64)
     first = r.bound.registers[unit.reads[0].register]
     if first.sparse is not None:
+        entry_ = next(s.attributes for s in r.bound.program.steps if s.output == unit.reads[0].register)
+        if entry_["zero_point"] - entry_["offset"] != a["zero_in"]:
+            raise Unplanned(f"{step.output}: another zero point than the entry's")
         stride = row_bytes("int8", weight.shape[1])
         rows = aligned(len(weight), stride)
         rows[:, : weight.shape[1]] = weight
@@ -216,9 +219,9 @@ def _add_self(r: Records, unit: Unit) -> None:
     codes = r.bound.registers[own.register]
     reach, zero, weight = r.reach[total.register], a["zero_in"], a["self_weight"]
     multiplier, shift = (t[:, 0] for t in r.bound.row_multiplier(a["multiplier"], a["shift"], a["row_factor"]))
-    m, right = int(multiplier[0]), int(shift[0])
+    m, right = (int(multiplier[0]), int(shift[0])) if len(multiplier) else (1, 0)
     gain: int | FoldedStage = m.bit_length() - 1 - right
-    if len(multiplier) > 1 or m & (m - 1) or gain < 0:
+    if len(multiplier) > 1 or m <= 0 or m & (m - 1) or gain < 0:
         gain = FoldedStage("row", multiplier, shift - 1, np.ones(1, np.int64), 1)
         if (gain.reach(reach)[0] >= 2.0**31 * 0.999).any():
             raise Unplanned(f"{step.output}: a sum on this graph can leave 32 bits")
