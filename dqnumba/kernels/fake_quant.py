@@ -81,23 +81,24 @@ def fake_quantize_in_place(scale, inverse, zero_point, qmin, qmax, protected, ru
     With ``positive`` (0 or 1), ``x`` is what a ReLU gave, and ``passed`` counts for both: it is 0 too where x is not
     above zero.
     """
-    channels = x.shape[1]
+    strict = np.float32(rule == RULE_CLIP_INCLUSIVE)  # codes are whole numbers: above qmin is from qmin + 1 on
+    low, high, always = qmin + strict, qmax - strict, np.uint8(rule == RULE_STE)
     for i in prange(x.shape[0]):
         row, here = x[i], passed[i]
         if protected.size > 0 and protected[i]:
-            for j in range(channels):
-                here[j] = 1
+            for j in range(row.size):
+                here[j] = np.uint8(1) if positive == 0 else np.uint8(row[j] > np.float32(0))
+        elif positive == 0:
+            for j in range(row.size):
+                q = np.rint(row[j] * inverse + zero_point)
+                here[j] = always | np.uint8((q >= low) & (q <= high))
+                row[j] = ((qmin if q < qmin else (qmax if q > qmax else q)) - zero_point) * scale
         else:
-            for j in range(channels):
-                here[j] = _passes(np.rint(row[j] * inverse + zero_point), qmin, qmax, rule)
-        if positive != 0:
-            for j in range(channels):
-                here[j] = np.uint8(here[j] & np.uint8(row[j] > np.float32(0)))
-        if protected.size > 0 and protected[i]:
-            continue
-        for j in range(channels):
-            q = np.rint(row[j] * inverse + zero_point)
-            row[j] = ((qmin if q < qmin else (qmax if q > qmax else q)) - zero_point) * scale
+            for j in range(row.size):
+                above = np.uint8(row[j] > np.float32(0))
+                q = np.rint(row[j] * inverse + zero_point)
+                here[j] = above & (always | np.uint8((q >= low) & (q <= high)))
+                row[j] = ((qmin if q < qmin else (qmax if q > qmax else q)) - zero_point) * scale
 
 
 @twin(lambda x, scale, inverse, zero_point, qmin, qmax, protected, out, passed, rule: x.size)

@@ -20,7 +20,7 @@ from ._twin import twin
 
 __all__ = ["tail_keys"]
 
-_SAMPLE = 1 << 14
+_SAMPLE = 1 << 13
 _WIDTHS = (64, 32)  # elements that are tested together, where they divide a row
 _DEEPEST = 16  # ranks within this part of the whole are near an end
 

@@ -48,6 +48,7 @@ class ActivationQuantizer:
     ) -> None:
         self.name, self.spec, self.observer, self.gradient, self.masked = name, spec, observer, gradient, masked
         self.widen = widen
+        self._latest: tuple[tuple[float, float], QParams] | None = None  # of the range that was asked for last
 
     @property
     def state(self) -> NDArray[np.float64]:
@@ -67,8 +68,11 @@ class ActivationQuantizer:
                 f"Site {self.name} has no range yet: the quantized model has seen no data. "
                 "Run dqnumba.fit(qmodel, data) or dqnumba.calibrate(qmodel, data) first."
             )
-        low, high = (float(end) * (1.0 + self.widen) for end in self.state)
-        return choose_qparams(low, high, self.spec)
+        ends = float(self.state[0]), float(self.state[1])
+        if self._latest is None or self._latest[0] != ends:
+            low, high = (end * (1.0 + self.widen) for end in ends)
+            self._latest = ends, choose_qparams(low, high, self.spec)
+        return self._latest[1]
 
     def __call__(self, x: Any, ctx: Context, rows: str | None) -> Any:
         protected = self._protected(ctx, rows)
