@@ -11,9 +11,9 @@ from collections.abc import Callable
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
+from .cpu import features, target
 from .simd import Vector
 
 __all__ = ["coefficients", "gather_f64", "half_up", "pair_products", "reciprocal", "sum_f64", "times_f64", "whole_f64"]
@@ -97,16 +97,11 @@ def gather_f64(typingctx, table, index):
 def _pmaddwd() -> tuple[str, int] | None:
     """The widest instruction that adds products of neighbouring 16-bit lanes into 32 bits, if Numba compiles for one;
     and its 32-bit lanes."""
-    try:
-        triple, _, features = cpu_target.target_context.codegen().magic_tuple()
-    except Exception:  # an inside of Numba's that has changed: the plain form is right everywhere
+    if not target()[0].startswith("x86_64"):
         return None
-    has = set(features.split(","))
-    if triple.startswith("x86_64") and {"+avx512bw", "+avx512f"} <= has:
+    if {"avx512bw", "avx512f"} <= features():
         return "llvm.x86.avx512.pmaddw.d.512", 16
-    if triple.startswith("x86_64") and "+avx2" in has:
-        return "llvm.x86.avx2.pmadd.wd", 8
-    return None
+    return ("llvm.x86.avx2.pmadd.wd", 8) if "avx2" in features() else None
 
 
 def _lanes(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, lanes: list[int]) -> ir.Value:
