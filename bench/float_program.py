@@ -51,30 +51,44 @@ class _Pass:
 
 
 class FloatProgram:
-    """``model`` (GCN, GAT, GIN or GraphSAGE for nodes; no norm, no residual) on ``graph``, ready to be called.
+    """Stages on dense features, ready to be called; :meth:`of_model` makes them of a model and a graph.
+
+    Parameters
+    ----------
+    stages : list of Stage
+    x : float32 (num_nodes, F), C-contiguous, or None if the first stage reads none
+    shape : (num_nodes, out_channels)
+    threads : int, optional
+        As many as Numba has set, without it.
 
     Attributes
     ----------
     workspace_bytes : int
         Buffers between input and output, scratch memory included; weights and graph tables are not counted.
-
-    Raises
-    ------
-    ValueError
-        If the model has parts that this program does not cover.
     """
 
-    def __init__(self, model: Any, graph: Any, threads: int | None = None) -> None:
+    def __init__(self, stages: list[Stage], x: Any, shape: tuple[int, int], threads: int | None = None) -> None:
         self.threads = threads or numba.get_num_threads()
-        self.graph, self.shape = graph, (graph.num_nodes, model.config["out_channels"])
+        self.num_nodes, self.shape, self._x = shape[0], shape, x
         self._keep: list[Any] = []
         self._sizes: dict[str, int] = {}
         self._zeros, self._one = self._own(np.zeros(4096, np.float32)), self._own(np.ones(16, np.float32))
         self._tables_of: dict[int, int] = {}
-        stages, self._x = stages_of(model, graph)
         self._padded, self._scores = None, None
         self.passes = self._compile(stages)
         self._bind()
+
+    @classmethod
+    def of_model(cls, model: Any, graph: Any, threads: int | None = None) -> FloatProgram:
+        """``model`` (GCN, GAT, GIN or GraphSAGE for nodes; no norm, no residual) on ``graph``.
+
+        Raises
+        ------
+        ValueError
+            If the model has parts that this program does not cover.
+        """
+        stages, x = stages_of(model, graph)
+        return cls(stages, x, (graph.num_nodes, model.config["out_channels"]), threads)
 
     def __call__(self, out: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run; ``out`` is C-contiguous float32 (num_nodes, out_channels)."""
@@ -122,7 +136,7 @@ class FloatProgram:
         return self._tables_of[key]
 
     def _buffer(self, room: str, width: int) -> _Place:
-        self._sizes[room] = max(self._sizes.get(room, 0), (self.graph.num_nodes + 16) * width * 4)
+        self._sizes[room] = max(self._sizes.get(room, 0), (self.num_nodes + 16) * width * 4)
         return _Place(room, 4 * width)
 
     def _next_scores(self, width: int) -> _Place:
@@ -255,10 +269,10 @@ class FloatProgram:
     def _shares(self, p: _Pass) -> tuple[NDArray[np.int64], bool]:
         """Rows of each thread, of about the same work; and whether one thread does it all sooner."""
         per_row = 4.0 + p.work + sum(c["k"] * c["vectors"] / 8 for c in p.code if c["op"] == kernels.PRODUCT)
-        work = np.cumsum(np.broadcast_to(per_row, self.graph.num_nodes))
+        work = np.cumsum(np.broadcast_to(per_row, self.num_nodes))
         total = float(work[-1]) if len(work) else 0.0
         cuts = np.searchsorted(work, np.linspace(0, total, self.threads + 1)[1:-1])
-        bounds = np.concatenate([[0], cuts, [self.graph.num_nodes]]).astype(np.int64)
+        bounds = np.concatenate([[0], cuts, [self.num_nodes]]).astype(np.int64)
         return bounds, self.threads == 1 or 16 * total < _SERIAL
 
     @staticmethod

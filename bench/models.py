@@ -112,7 +112,7 @@ def workspace_bytes(bound: Any) -> int:
 def _float(model: Any, graph: Any, expected: Any) -> tuple[Any, dict[str, Any]]:
     from .float_program import FloatProgram
 
-    program, out = FloatProgram(model, graph), np.zeros_like(expected)
+    program, out = FloatProgram.of_model(model, graph), np.zeros_like(expected)
     program(out)
     error = float(np.abs(out - expected).max() / np.abs(expected).max())
     failures = [] if error < LARGEST_DEVIATION else [f"deviates from the float model by {error:.2g}"]

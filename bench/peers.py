@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .machine import torch_or_none
 
-__all__ = ["available_memory", "build_pyg", "pyg_adjacency", "pyg_forward", "pyg_or_none"]
+__all__ = ["available_memory", "build_pyg", "pyg_adjacency", "pyg_forward", "pyg_or_none", "torch_csr"]
 
 
 def pyg_or_none() -> Any:
@@ -84,12 +84,17 @@ def pyg_adjacency(graph: Any, path: str) -> Any:
     own = graph.adjacency("keep")
     if path == "edge_index":
         return torch.from_numpy(np.stack([own.indices, own.targets]).astype(np.int64))
-    shape = (graph.num_nodes, graph.num_nodes)
-    values = torch.ones(graph.num_edges)
-    indptr, indices = torch.from_numpy(own.indptr.copy()), torch.from_numpy(own.indices.astype(np.int64))
+    return torch_csr(own.indptr, own.indices, graph.num_nodes)
+
+
+def torch_csr(indptr: NDArray, indices: NDArray, nodes: int) -> Any:
+    """A float32 torch CSR matrix of ones."""
+    import torch
+
+    rows, columns = torch.from_numpy(indptr.copy()), torch.from_numpy(indices.astype(np.int64))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # CSR is in beta
-        return torch.sparse_csr_tensor(indptr, indices, values, shape)
+        return torch.sparse_csr_tensor(rows, columns, torch.ones(len(indices)), (nodes, nodes))
 
 
 def pyg_forward(model: Any, graph: Any, expected: NDArray[np.float32]) -> dict[str, Any]:
