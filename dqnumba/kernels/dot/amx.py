@@ -213,6 +213,8 @@ def _rows(op, start, stop, scratch, four_bits):
     steps1, steps, step = i64_at(op + 104), i64_at(op + 104) + i64_at(op + 112), i64_at(op + 120)
     at_once, sums = i64_at(op + 136), scratch + i64_at(op + 144)
     tiles, last = (count + 15) // 16, start + max(count - 16, 0)
+    if tiles <= 2 and not four_bits:
+        at_once = steps  # one pair of tiles: no one else waits for the piece of the panel
     _configure(i64_at(op + 128) + 64 * (min(count, 16) - 1))
     unpacked = sums
     if steps > at_once:

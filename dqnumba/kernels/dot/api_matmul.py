@@ -17,7 +17,7 @@ from .matmul import Place, matmul_op, row_block, scratch_bytes
 from .matmul_pack import LANES, PackedWeights, address, aligned_zeros, pack_weights
 from .matmul_trust import trusted_isa
 
-__all__ = ["matmul", "matmul_packed"]
+__all__ = ["BoundMatmul", "matmul", "matmul_packed"]
 
 _STREAM = 1 << 25
 """Bytes of a result from which it is written past the caches."""
@@ -49,30 +49,49 @@ def matmul_packed(x: np.ndarray, packed: PackedWeights, bias: np.ndarray, out: n
     threads : int, optional
         By default as many as Numba has set, and one for a small product.
     """
-    rows, inner, columns = len(x), sum(packed.segments), packed.columns
-    if x.dtype != np.int8 or out.dtype != np.int32 or x.shape != (rows, inner) or out.shape != (rows, columns):
-        raise ValueError(f"x {x.dtype} {x.shape}, out {out.dtype} {out.shape} for weights ({inner}, {columns})")
-    if rows == 0:
-        return
-    if out.strides[1] != 4:
-        contiguous = np.empty(out.shape, np.int32)
-        matmul_packed(x, packed, bias, contiguous, threads)
-        out[...] = contiguous
-        return
-    if x.strides[1] != 1 and inner > 1:
+    if x.ndim == 2 and x.strides[1] != 1:
         x = np.ascontiguousarray(x)
-    if threads is None:
-        work = rows * (inner * columns // 32 + inner + 4 * columns)
-        threads = numba.get_num_threads() if chunk_of(rows, work) else 1
-    block = row_block(inner, columns, rows, threads)
-    ops, size, keep = _operations(x, packed, bias, out, min(block, rows))
-    phases, bounds = _blocks(len(ops), rows, block)
-    scratch, queue = _scratch(threads, size)
-    if threads == 1:
-        run_serial(phases, ops, bounds, scratch)
+    if out.ndim == 2 and out.strides[1] != 4:
+        contiguous = np.empty(out.shape, out.dtype)
+        BoundMatmul(x, packed, bias, contiguous, threads)()
+        out[...] = contiguous
     else:
-        run_parallel(phases, ops, bounds, scratch, queue, threads)
-    del keep
+        BoundMatmul(x, packed, bias, out, threads)()
+
+
+class BoundMatmul:
+    """A product of fixed arrays, to be called as often as their contents change (the bias is read here).
+
+    Parameters as of :func:`matmul_packed`; columns of ``x`` and ``out`` must stand beside each other.
+    """
+
+    def __init__(self, x, packed, bias, out, threads=None) -> None:
+        rows, inner, columns = len(x), sum(packed.segments), packed.columns
+        if x.dtype != np.int8 or out.dtype != np.int32 or x.shape != (rows, inner) or out.shape != (rows, columns):
+            raise ValueError(f"x {x.dtype} {x.shape}, out {out.dtype} {out.shape} for weights ({inner}, {columns})")
+        self._rows = rows
+        if not rows:
+            return
+        if (x.strides[1] != 1 and inner > 1) or (out.strides[1] != 4 and columns > 1) or not out.flags.writeable:
+            raise ValueError("columns of x and out must be contiguous, and out writable")
+        if threads is None:
+            work = rows * (inner * columns // 32 + inner + 4 * columns)
+            threads = numba.get_num_threads() if chunk_of(rows, work) else 1
+        self._threads = int(threads)
+        block = row_block(inner, columns, rows, self._threads)
+        self._ops, self._size, keep = _operations(x, packed, bias, out, min(block, rows))
+        self._phases, self._bounds = _blocks(len(self._ops), rows, block)
+        self._keep = [*keep, x, out]
+
+    def __call__(self) -> None:
+        """Run it."""
+        if not self._rows:
+            return
+        scratch, queue = _scratch(self._threads, self._size)
+        if self._threads == 1:
+            run_serial(self._phases, self._ops, self._bounds, scratch)
+        else:
+            run_parallel(self._phases, self._ops, self._bounds, scratch, queue, self._threads)
 
 
 def _operations(x, packed, bias, out, block):

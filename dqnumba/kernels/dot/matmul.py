@@ -30,7 +30,7 @@ from .micro import Micro, new_op, put_place
 
 __all__ = ["Place", "kernel_of", "matmul_op", "row_block", "scratch_bytes"]
 
-_AT_ONCE = 16  # steps of 64 channels by 32 columns: 32 KiB of weights
+_AT_ONCE = 8  # steps of 64 channels by 32 columns: 16 KiB of weights beside the activations in the first cache
 _BLOCK = 3 << 18
 
 
