@@ -21,7 +21,7 @@ from .message_passing import (
     sparse_neighbor_sum,
     weighted_neighbor_sum,
 )
-from .normalization import batch_norm
+from .normalization import affine_columns, batch_norm
 from .quantize import fake_quantize
 from .recording import is_recording, no_grad
 from .segments import segment_max, segment_mean, segment_sum
@@ -30,6 +30,7 @@ from .tensor import Tensor, as_tensor, record
 __all__ = [
     "GradientError",
     "Tensor",
+    "affine_columns",
     "as_tensor",
     "batch_norm",
     "concat",

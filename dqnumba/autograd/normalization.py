@@ -8,7 +8,7 @@ from ..kernels import columns_float as kernels
 from . import memory
 from .tensor import Tensor, record
 
-__all__ = ["batch_norm"]
+__all__ = ["affine_columns", "batch_norm"]
 
 
 def batch_norm(
@@ -68,6 +68,19 @@ def batch_norm(
         return to_x, to_gamma.astype(x.dtype), to_beta.astype(x.dtype)
 
     return record(out, (x, gamma, beta), backward, spare=True), mean, var
+
+
+def affine_columns(x: Tensor, scale: np.ndarray, shift: np.ndarray) -> Tensor:
+    """x * scale + shift with constants (C,), cast to the type of ``x``: batch normalization at evaluation."""
+    data = np.ascontiguousarray(x.data)
+    scale, shift = scale.astype(x.dtype), shift.astype(x.dtype)
+    out = memory.empty(data.shape, data.dtype)
+    kernels.affine_columns(data, np.zeros_like(scale), scale, shift, out)
+
+    def backward(grad):
+        return (grad * scale,)
+
+    return record(out, (x,), backward, spare=True)
 
 
 def _moments(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
-"""Float kernels that touch every element once: ReLU and dropout with their gradients. NumPy would use one thread.
+"""Float kernels that touch every element once: sums, ReLU and dropout with their gradients. NumPy would use one thread.
 
-All work on flat, contiguous arrays. Elements are independent, so threads cannot change a bit of the result.
+All but those of rows work on flat, contiguous arrays. Elements are independent, so threads cannot change a bit of the
+result.
 """
 
 from __future__ import annotations
@@ -9,7 +10,17 @@ from numba import prange
 
 from ._twin import twin
 
-__all__ = ["add_to_rows", "dropout", "leaky_relu", "leaky_relu_backward", "masked_scale", "relu", "relu_backward"]
+__all__ = [
+    "add",
+    "add_row",
+    "add_to_rows",
+    "dropout",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "masked_scale",
+    "relu",
+    "relu_backward",
+]
 
 
 @twin(lambda x, out: out.size)
@@ -26,6 +37,21 @@ def relu_backward(grad, y, out):
     zero = out.dtype.type(0)
     for k in prange(grad.size):
         out[k] = grad[k] if y[k] > zero else zero
+
+
+@twin(lambda x, y, out: out.size)
+def add(x, y, out):
+    """out = x + y."""
+    for k in prange(x.size):
+        out[k] = x[k] + y[k]
+
+
+@twin(lambda x, row, out: out.size)
+def add_row(x, row, out):
+    """out = x + row for ``x`` and ``out`` (N, C) and ``row`` (C,)."""
+    for i in prange(x.shape[0]):
+        for j in range(x.shape[1]):
+            out[i, j] = x[i, j] + row[j]
 
 
 @twin(lambda row, out: out.size)

@@ -7,7 +7,7 @@ from numba import prange
 from ._jit import kernel
 from ._twin import twin
 
-__all__ = ["segment_max", "segment_spread", "segment_sum"]
+__all__ = ["segment_add", "segment_max", "segment_spread", "segment_sum"]
 
 _BLOCKS = 64
 
@@ -42,6 +42,19 @@ def segment_sum(ptr, x, out):
         for g in range(_first_segment(ptr, block, _BLOCKS), _first_segment(ptr, block + 1, _BLOCKS)):
             row = out[g]
             row[:] = 0
+            for k in range(ptr[g], ptr[g + 1]):
+                source = x[k]
+                for j in range(channels):
+                    row[j] += source[j]
+
+
+@twin(lambda ptr, x, out: x.size + out.size)
+def segment_add(ptr, x, out):
+    """out[g] += x[k] for ptr[g] <= k < ptr[g + 1], in the order of k: `segment_sum` going on where another ended."""
+    channels = x.shape[1]
+    for block in prange(_BLOCKS):
+        for g in range(_first_segment(ptr, block, _BLOCKS), _first_segment(ptr, block + 1, _BLOCKS)):
+            row = out[g]
             for k in range(ptr[g], ptr[g + 1]):
                 source = x[k]
                 for j in range(channels):

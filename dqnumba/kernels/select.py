@@ -9,6 +9,8 @@ equal as numbers), a NaN beyond the infinities, so that it shows as an extreme i
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numba
 import numpy as np
 from numba import prange
@@ -17,7 +19,13 @@ from ._jit import kernel
 from ._twin import twin
 from .select_tails import tail_keys
 
-__all__ = ["count_kept", "min_max", "order_statistics", "order_statistics_weighted"]
+__all__ = [
+    "count_kept",
+    "min_max",
+    "order_statistics",
+    "order_statistics_of_parts",
+    "order_statistics_weighted",
+]
 
 _SMALL = 1 << 17  # below this NumPy's partition is faster than clearing and adding up the histograms
 _SMALL_WEIGHTED = 1 << 14  # the same for the weighted form, where NumPy has to sort
@@ -100,6 +108,14 @@ def order_statistics_weighted(
     return _statistics(_bits(x), np.empty(0, np.bool_), row_weight, k_low, k_high, total)
 
 
+def order_statistics_of_parts(
+    parts: Callable[[], Iterable[np.ndarray]], k_low: int, k_high: int
+) -> tuple[np.float32, np.float32]:
+    """`order_statistics` of an array that is given in parts, float32 (N, C) each; ``parts()`` is called twice."""
+    none = np.empty(0, np.bool_), np.empty(0, np.int64)
+    return _count_twice(lambda: map(_bits, parts()), *none, k_low, k_high, numba.get_num_threads())
+
+
 def _statistics(
     bits: np.ndarray, protected: np.ndarray, row_weight: np.ndarray, k_low: int, k_high: int, total: int
 ) -> tuple[np.float32, np.float32]:
@@ -113,14 +129,30 @@ def _statistics(
 def _select(
     bits: np.ndarray, protected: np.ndarray, row_weight: np.ndarray, k_low: int, k_high: int
 ) -> tuple[np.float32, np.float32]:
-    """Two rounds of counting: the bin of the upper 16 bits that holds the k-th, then the element within that bin."""
-    chunks = _chunks(bits)
-    counts, zeros = np.zeros((chunks, _BINS), np.int64), np.empty(chunks, np.int64)
-    _count_upper(bits, protected, row_weight, counts, zeros)
+    """All ranks, by two rounds of counting."""
+    return _count_twice(lambda: (bits,), protected, row_weight, k_low, k_high, _chunks(bits))
+
+
+def _count_twice(
+    parts: Callable[[], Iterable[np.ndarray]],
+    protected: np.ndarray,
+    row_weight: np.ndarray,
+    k_low: int,
+    k_high: int,
+    chunks: int,
+) -> tuple[np.float32, np.float32]:
+    """Two rounds of counting: the bin of the upper 16 bits that holds the k-th, then the element within that bin.
+
+    ``parts`` gives the parts of the array as bit patterns, afresh at each call.
+    """
+    counts, zeros = np.zeros((chunks, _BINS), np.int64), np.zeros(chunks, np.int64)
+    for bits in parts():
+        _count_upper(bits, protected, row_weight, counts, zeros)
     reached = np.cumsum(counts.sum(axis=0))
     bins = np.searchsorted(reached, (k_low, k_high))
     lower = np.zeros((chunks, 2, _BINS), np.int64)
-    _count_lower(bits, protected, row_weight, bins[0] - _ZERO_BIN, bins[1] - _ZERO_BIN, lower)
+    for bits in parts():
+        _count_lower(bits, protected, row_weight, bins[0] - _ZERO_BIN, bins[1] - _ZERO_BIN, lower)
     result = []
     for side, k in enumerate((k_low, k_high)):
         upper = int(bins[side])
@@ -179,9 +211,9 @@ def _extremes(bits, protected, ends):
 
 @twin(lambda bits, protected, row_weight, counts, zeros: bits.size)
 def _count_upper(bits, protected, row_weight, counts, zeros):
-    """counts[chunk, bin] = number (or weight) of the chunk's elements by the upper 16 bits of their image.
+    """counts[chunk, bin] += number (or weight) of the chunk's elements by the upper 16 bits of their image.
 
-    ``zeros[chunk]`` is how many of them are 0.0.
+    ``zeros[chunk]`` goes up by how many of them are 0.0.
     """
     chunks = counts.shape[0]
     for chunk in prange(chunks):
@@ -195,12 +227,12 @@ def _count_upper(bits, protected, row_weight, counts, zeros):
                 key = _key(bits[i, j])
                 bins[(key >> np.int32(16)) + _ZERO_BIN] += step
                 zero += step * (key == 0)
-        zeros[chunk] = zero
+        zeros[chunk] += zero
 
 
 @twin(lambda bits, protected, row_weight, bin_low, bin_high, counts: bits.size)
 def _count_lower(bits, protected, row_weight, bin_low, bin_high, counts):
-    """counts[chunk, side, :] by the lower 16 bits, of the elements with the side's upper bits, but not 0.0.
+    """Add to counts[chunk, side, :] by the lower 16 bits, of the elements with the side's upper bits, but not 0.0.
 
     After a ReLU half of the elements are 0.0, in no order that a branch predictor could learn; they are counted
     already, and leaving them out keeps both conditions rare.

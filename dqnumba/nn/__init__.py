@@ -1,6 +1,7 @@
 """Float layers and models; one file an operator, the field's names."""
 
 from .batch_norm import BatchNorm
+from .edge_blocks import EdgeBlocks
 from .gat_conv import GATConv
 from .gcn_conv import GCNConv
 from .gin_conv import GINConv
@@ -17,6 +18,7 @@ __all__ = [
     "GNN",
     "BatchNorm",
     "Context",
+    "EdgeBlocks",
     "GATConv",
     "GCNConv",
     "GINConv",

@@ -36,8 +36,7 @@ class BatchNorm(Module):
     def __call__(self, x: ag.Tensor, ctx: Context) -> ag.Tensor:
         x = self.site("input", x, ctx, "node")
         if not ctx.training or x.shape[0] == 0:  # no rows have no statistics
-            scale, shift = self.affine()
-            return x * scale.astype(x.dtype) + shift.astype(x.dtype)
+            return ag.affine_columns(x, *self.affine())
         y, mean, var = ag.batch_norm(x, self.gamma, self.beta, eps=self.eps)
         rows = x.shape[0]
         self.running_mean += np.float32(self.momentum) * (mean - self.running_mean)

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import autograd as ag
 from ..errors import GraphError
+from .edge_blocks import message_sum
 from .functional import dropout, product
 from .module import Context, Module, glorot
 
@@ -81,11 +82,7 @@ class GATConv(Module):
         alpha = self.site("coefficient", ag.edge_softmax(adjacency, ag.leaky_relu(logits, self.negative_slope)), ctx)
         alpha = dropout(alpha, self.dropout, ctx)
         if self.plan == "edgewise":
-            edges, width = adjacency.num_edges, self.out_channels
-            rows = ag.gather_source(adjacency, h).reshape(edges, self.heads, width)
-            rows = (rows * alpha.reshape(edges, self.heads, 1)).reshape(edges, self.heads * width)
-            message = self.site("message", rows, ctx, "edge")
-            y = self.site("aggregate", ag.edge_sum(adjacency, message), ctx, "node")
+            y = self.site("aggregate", message_sum(self, adjacency, h, alpha, ctx), ctx, "node")
         else:
             y = ag.weighted_neighbor_sum(adjacency, alpha, h)
         if not self.concat:

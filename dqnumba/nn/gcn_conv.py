@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import autograd as ag
 from ..errors import GraphError
+from .edge_blocks import message_sum
 from .functional import dropout, gcn_norm, product, scale_rows
 from .module import Context, Module, glorot
 
@@ -66,8 +67,7 @@ class GCNConv(Module):
             if adjacency.weight is not None:
                 coefficient = coefficient * adjacency.weight
             coefficient = self.site("norm", ag.Tensor(coefficient[:, None].astype(h.dtype, copy=False)), ctx)
-            message = self.site("message", ag.gather_source(adjacency, h) * coefficient, ctx, "edge")
-            y = self.site("aggregate", ag.edge_sum(adjacency, message), ctx, "node")
+            y = self.site("aggregate", message_sum(self, adjacency, h, coefficient, ctx), ctx, "node")
             return self.site("update", y + self.bias, ctx, "node")
         if self.hooks and adjacency.weight is not None:
             raise GraphError(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import autograd as ag
 from ..graph import SparseFeatures
-from ..nn import Context
+from ..nn import Context, EdgeBlocks
 from ..quant import quantize
 from .fake_quantizer import ActivationQuantizer, WeightQuantizer
 from .prepare import QuantizedModel, Shared
@@ -48,7 +48,7 @@ class ExactModel:
     def __call__(self, graph: Any) -> NDArray[np.float64]:
         """Outputs for ``graph``, float64; evaluation only."""
         self.qmodel.model.check_graph(graph)
-        with ag.no_grad():
+        with ag.no_grad(), ag.reuse_memory():
             return self.qmodel.model.forward(Context(graph)).data
 
 
@@ -75,10 +75,17 @@ def _exact_activation(hook: ActivationQuantizer | Shared, *, entry: bool) -> Any
             if x.shape[0] * x.shape[1] > _DENSE_LIMIT:
                 return quantizer.round(x)
             x = x.toarray()
+
+        def rounded(values: NDArray) -> ag.Tensor:
+            codes = np.rint(values / qparams.scale + (qparams.zero_point + nudge))
+            return _reals(np.clip(codes, qparams.spec.qmin, qparams.spec.qmax), qparams)
+
+        if isinstance(x, EdgeBlocks):
+            return x.map(lambda block: rounded(block).data)
         values = x.data if isinstance(x, ag.Tensor) else x
         if entry:
             return _reals(quantize(values.astype(np.float32), qparams), qparams)
-        codes = np.rint(values / qparams.scale + (qparams.zero_point + nudge))
-        return _reals(np.clip(codes, qparams.spec.qmin, qparams.spec.qmax), qparams)
+        return rounded(values)
 
+    exact.takes_blocks = True
     return exact

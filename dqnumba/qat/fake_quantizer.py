@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .. import autograd as ag
 from ..errors import NotCalibratedError
 from ..graph import SparseFeatures
-from ..nn import Context
+from ..nn import Context, EdgeBlocks
 from ..quant import QParams, QuantSpec, choose_qparams, fake_quantize
 from .observers import Observer
 
@@ -42,6 +42,8 @@ class ActivationQuantizer:
     widen : float
         Share by which the range is widened; 0 at the entry, whose floats both worlds round alike.
     """
+
+    takes_blocks = True
 
     def __init__(
         self, name: str, spec: QuantSpec, observer: Observer, *, gradient: str, masked: bool, widen: float = TIE_GUARD
@@ -79,8 +81,7 @@ class ActivationQuantizer:
         if ctx.observe or self.observer.is_empty:
             copies = _messages_sent(ctx, rows)
             if ctx.observe:
-                values = x if isinstance(x, SparseFeatures) else (x.data if isinstance(x, ag.Tensor) else x)
-                self.observer.update(values, protected, copies)
+                self.observer.update(x.data if isinstance(x, ag.Tensor) else x, protected, copies)
             if self.observer.is_empty and (ctx.observe or (copies is not None and not copies.any())):
                 # Every row of the first batch was protected, or no edge carries a message: nothing to round, and
                 # nothing learned about the range.
@@ -90,6 +91,8 @@ class ActivationQuantizer:
     def round(self, x: Any, protected: NDArray[np.bool_] | None = None) -> Any:
         """Fake-quantize ``x`` with the range as it stands; a recorded ``x`` may be overwritten."""
         qparams = self.qparams()
+        if isinstance(x, EdgeBlocks):
+            return x.map(lambda block: _fake_quantize(block, qparams, self.gradient, None).data)
         if isinstance(x, SparseFeatures):  # zero is a code of its own, so the pattern stays
             rounded = fake_quantize(x.data, qparams)
             return x.with_data(rounded if protected is None else np.where(protected[x.row_ids], x.data, rounded))

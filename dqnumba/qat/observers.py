@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError
 from ..graph import SparseFeatures
-from ..kernels.select import min_max, order_statistics, order_statistics_weighted
+from ..kernels.select import min_max, order_statistics, order_statistics_of_parts, order_statistics_weighted
+from ..nn import EdgeBlocks
 
 __all__ = ["Observer", "batch_range", "percentile_ranks"]
 
@@ -32,8 +33,9 @@ def batch_range(
 
     Parameters
     ----------
-    x : ndarray, float32, shape (R, C), or SparseFeatures
-        The implicit zeros of sparse features count as values without being written out.
+    x : ndarray, float32, shape (R, C), or SparseFeatures, or EdgeBlocks
+        The implicit zeros of sparse features count as values without being written out. Blocks are looked at one by
+        one, without ``protected`` and ``row_weight``: they belong to calibration, which has none.
     cut : float or None
         Share cut off at each end; None takes minimum and maximum.
     protected : ndarray of bool, shape (R,), or None
@@ -48,6 +50,8 @@ def batch_range(
     """
     if isinstance(x, SparseFeatures):
         return _sparse_range(x, cut, protected)
+    if isinstance(x, EdgeBlocks):
+        return _range_of_blocks(x, cut)
     x = np.ascontiguousarray(x, np.float32)
     if x.size == 0:
         return None
@@ -93,6 +97,17 @@ def _sparse_range(
 
     low, high = percentile_ranks(count, cut)
     return rank(low), rank(high)
+
+
+def _range_of_blocks(x: EdgeBlocks, cut: float | None) -> tuple[float, float] | None:
+    count = x.shape[0] * x.shape[1]
+    if count == 0:
+        return None
+    if cut is None:
+        lows, highs = zip(*(min_max(block) for block in x), strict=True)
+        return float(np.min(lows)), float(np.max(highs))  # of NumPy: a NaN shows
+    low, high = order_statistics_of_parts(lambda: x, *percentile_ranks(count, cut))
+    return float(low), float(high)
 
 
 class Observer:

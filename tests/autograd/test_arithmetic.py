@@ -24,6 +24,15 @@ def test_binary_operators_broadcast(function, left, right):
     gradcheck(function, [a, b])
 
 
+@pytest.mark.parametrize("right", [(2000, 40), (40,), (2000, 1), (1, 40)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sums_of_many_have_the_bits_of_numpy(right, dtype):
+    a, b = RNG.standard_normal((2000, 40)).astype(dtype), RNG.standard_normal(right).astype(dtype)
+    assert np.array_equal((Tensor(a) + Tensor(b)).data, a + b)
+    assert np.array_equal((Tensor(b) + Tensor(a)).data, a + b)
+    assert np.array_equal((Tensor(a[:, ::-1]) + Tensor(b)).data, a[:, ::-1] + b)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("other", [2, 2.5, np.float64(2.5), np.float32(2.5), np.full(3, 2.5), np.arange(1, 4)])
 def test_constants_on_either_side_adopt_the_type(dtype, other):

@@ -4,7 +4,7 @@ import naive
 import numpy as np
 import pytest
 
-from dqnumba.autograd import Tensor, batch_norm, gradcheck
+from dqnumba.autograd import Tensor, affine_columns, batch_norm, gradcheck
 
 RNG = np.random.default_rng(0)
 
@@ -53,3 +53,12 @@ def test_misuse():
         batch_norm(Tensor(np.ones((2, 3))), one, one, mean=np.ones(3))
     with pytest.raises(ValueError, match="no rows"):
         batch_norm(Tensor(np.ones((0, 3))), one, one)
+
+
+def test_affine_columns():
+    x, scale, shift = RNG.standard_normal((40, 6)), RNG.standard_normal(6), RNG.standard_normal(6)
+    gradcheck(lambda t: affine_columns(t, scale, shift), [x])
+    narrow = x.astype(np.float32)
+    out = affine_columns(Tensor(narrow), scale, shift).data
+    assert np.array_equal(out, narrow * scale.astype(np.float32) + shift.astype(np.float32))
+    assert affine_columns(Tensor(narrow[:0]), scale, shift).shape == (0, 6)

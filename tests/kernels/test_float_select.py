@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dqnumba.kernels import select, select_tails
-from dqnumba.kernels.select import count_kept, min_max, order_statistics, order_statistics_weighted
+from dqnumba.kernels.select import (
+    count_kept,
+    min_max,
+    order_statistics,
+    order_statistics_of_parts,
+    order_statistics_weighted,
+)
 
 RNG = np.random.default_rng(0)
 TINY = np.float32(1e-45)
@@ -164,3 +170,12 @@ def test_a_misleading_sample_is_noticed(monkeypatch):
     monkeypatch.setattr(select_tails, "_draw", far_out)
     expected = np.sort(x.ravel())[[575, x.size - 577]]
     assert order_statistics(x, None, 576, x.size - 576) == tuple(expected)
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_an_array_in_parts(sample):
+    x = SAMPLES[sample](5_000, 7)
+    expected = np.sort(x.ravel())
+    for k in (1, 350, x.size // 2, x.size):
+        got = order_statistics_of_parts(lambda: iter(np.array_split(x, [1, 40, 3_000])), k, x.size + 1 - k)
+        assert got == (expected[k - 1], expected[x.size - k])
