@@ -14,8 +14,9 @@ __all__ = ["SPARE_ROWS", "Home", "Layout"]
 SPARE_ROWS = 16
 """Rows behind the last one that kernels may read: the height of the largest register tile."""
 
-_CACHE = 40_000
-"""Bytes of scratch memory that a block should not exceed: a first-level cache with room for tables and streams."""
+_CACHE = 150_000
+"""Bytes of scratch memory that a block should not exceed. A first-level cache would hold less, but blocks of few rows
+fill tiles badly (measured: 5 % of a model of 256 channels)."""
 
 
 @dataclass
