@@ -11,7 +11,7 @@ import functools
 
 import numpy as np
 
-from .gather_vectors import PREFETCH_PAD, among, column_blocks, prefetch_lines, store_runs
+from .gather_vectors import among, checked, column_blocks, prefetch_lines, store_runs
 from .micro import Micro, micro, new_op, place, put_place, stride
 from .simd import Vector, add, i32_at, i64_at, load, splat, widen, zeros
 
@@ -20,8 +20,8 @@ __all__ = ["DISTANCE", "Place", "neighbor_sum_ops", "sum_kernel", "sum_record"]
 DISTANCE = 32
 """Edges between the row that is added and the row that is asked for."""
 
-_ROWS = 252  # of at most 255, since 255 * -128 is the most that a lane of 16 bits is sure to hold; a multiple of _GROUP
-_GROUP = 4
+_ROWS = 255  # 255 * -128 is the most that a lane of 16 bits is sure to hold
+_GROUP = 3  # molecules have rows of 1 to 4 edges: groups of 4 read too much for nothing, groups of 2 branch too often
 
 _NOTHING = np.zeros(512, np.int8)
 
@@ -64,7 +64,7 @@ def sum_kernel(lanes: int, listed: bool = True, bits: int = 8) -> Micro:
                         else:
                             part = add(part, widen(load(code, x + k * x_stride), middle))
                     e += _GROUP
-                # The last 1 to 4 rows without a branch, whose outcome could not be foretold: rows too many are read as
+                # The last 1 to 3 rows without a branch, whose outcome could not be foretold: rows too many are read as
                 # a row of zeros.
                 for k in range(e, e + _GROUP):
                     row = k
@@ -111,15 +111,13 @@ def neighbor_sum_ops(
     own : place of int8 rows, optional
         Row i of it is added with weight 1: a self-loop that the index list does not hold.
     distance : int
-        Rows that are asked for ahead of time, at most ``PREFETCH_PAD - 4``.
+        Rows that are asked for ahead of time, at most 60.
 
     Notes
     -----
     Fields: 1-3 out, 4 starts, 5 stops, 6 indices, 7 x, 8 its stride, 9 distance, 10 zero, 11 runs of 16 lanes to
     write, 12-14 own, 15 whether there is one, 16 a row of zeros.
     """
-    if not 0 <= distance <= PREFETCH_PAD - _GROUP:
-        raise ValueError(f"distance {distance} is not within 0 .. {PREFETCH_PAD - _GROUP}")
     return [
         sum_record(lanes, 8, True, first, out=out, starts=starts, stops=stops, indices=indices, x=x, x_stride=x_stride,
                    channels=channels, zero=zero, own=own, distance=distance)
@@ -134,7 +132,7 @@ def sum_record(lanes: int, bits: int, listed: bool, first: int, *, out: Place, s
     size = bits // 8
     op = new_op(sum_kernel(lanes, listed, bits))
     put_place(op, 1, out[0] + 4 * first, *out[1:])
-    op[4:12] = starts, stops, indices, x + size * first, x_stride, distance, zero, -(-(channels - first) // 16)
+    op[4:12] = starts, stops, indices, x + size * first, x_stride, checked(distance), zero, -(-(channels - first) // 16)
     if own is not None:
         put_place(op, 12, own[0] + size * first, *own[1:])
         op[15] = 1

@@ -11,7 +11,7 @@ import functools
 import numpy as np
 
 from .gather import DISTANCE, Place
-from .gather_vectors import PREFETCH_PAD, among, column_blocks, prefetch_lines
+from .gather_vectors import among, checked, column_blocks, prefetch_lines
 from .micro import Micro, micro, new_op, place, put_place, stride
 from .simd import (
     Vector,
@@ -109,8 +109,6 @@ def neighbor_max_ops(
     -----
     Fields: 1-3 out, 4 starts, 5 stops, 6 indices, 7 x, 8 its stride, 9 distance, 10 empty.
     """
-    if not 0 <= distance <= PREFETCH_PAD - _GROUP:
-        raise ValueError(f"distance {distance} is not within 0 .. {PREFETCH_PAD - _GROUP}")
     return _records(bits, True, out, starts, stops, indices, x, x_stride, channels, empty, distance)
 
 
@@ -127,6 +125,6 @@ def _records(bits, listed, out, starts, stops, indices, x, x_stride, channels, e
     for first, size in column_blocks(-(-channels * bits // 8)):
         op = new_op(max_kernel(size, bits, listed))
         put_place(op, 1, out[0] + first, *out[1:])
-        op[4:11] = starts, stops, indices, x + first, x_stride, distance, filler
+        op[4:11] = starts, stops, indices, x + first, x_stride, checked(distance), filler
         ops.append(op)
     return ops

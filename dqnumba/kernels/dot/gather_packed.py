@@ -12,8 +12,8 @@ import numpy as np
 
 from .gather import DISTANCE, Place
 from .gather_vectors import (
-    PREFETCH_PAD,
     among,
+    checked,
     column_blocks,
     interleave,
     prefetch_lines,
@@ -112,13 +112,12 @@ def packed_sum_ops(
     -----
     Fields as there.
     """
-    if not 0 <= distance <= PREFETCH_PAD - _GROUP:
-        raise ValueError(f"distance {distance} is not within 0 .. {PREFETCH_PAD - _GROUP}")
     ops = []
     for first, size in column_blocks(-(-channels // 2), _WIDEST):
         op = new_op(packed_sum_kernel(size))
         put_place(op, 1, out[0] + 8 * first, *out[1:])
-        op[4:12] = starts, stops, indices, x + first, x_stride, distance, zero, -(-(channels - 2 * first) // 16)
+        runs = -(-(channels - 2 * first) // 16)
+        op[4:12] = starts, stops, indices, x + first, x_stride, checked(distance), zero, runs
         if own is not None:
             put_place(op, 12, own[0] + first, *own[1:])
             op[15] = 1

@@ -19,6 +19,7 @@ __all__ = [
     "LINE",
     "PREFETCH_PAD",
     "among",
+    "checked",
     "column_blocks",
     "interleave",
     "lanes_for",
@@ -34,6 +35,8 @@ LINE = 64
 
 PREFETCH_PAD = 64
 """Entries that an index list must have beyond its last: kernels look ahead without asking where the list ends."""
+
+_MOST = PREFETCH_PAD - 4  # kernels take up to 4 edges at once
 
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 _RUN = 16
@@ -70,6 +73,13 @@ def _pointer(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type, offset: in
 
 def _shuffle(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, lanes: list[int]) -> ir.Value:
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_I32, len(lanes)), lanes))
+
+
+def checked(distance: int) -> int:
+    """``distance``, or ValueError if a kernel that looks so far ahead could read beyond the padded index list."""
+    if not 0 <= distance <= _MOST:
+        raise ValueError(f"distance {distance} is not within 0 .. {_MOST}")
+    return distance
 
 
 @helper

@@ -7,7 +7,7 @@ import functools
 import numpy as np
 
 from .gather import DISTANCE, Place
-from .gather_vectors import PREFETCH_PAD, among, prefetch_lines, repeat, store_runs
+from .gather_vectors import among, checked, prefetch_lines, repeat, store_runs
 from .micro import Micro, micro, new_op, place, put_place, stride
 from .simd import (
     Vector,
@@ -137,14 +137,13 @@ def weighted_sum_ops(
     Fields: 1-3 out, 4 starts, 5 stops, 6 indices, 7 x, 8 its stride, 9 distance, 10 zero, 11 runs of 16 columns, or
     columns, to write, 12 coef, 13 its stride, 14 its zero, 15 a row of zero points.
     """
-    if not 0 <= distance <= PREFETCH_PAD - _GROUP:
-        raise ValueError(f"distance {distance} is not within 0 .. {PREFETCH_PAD - _GROUP}")
     ops = []
     for first, lanes, head, kernel_width, partial in weighted_blocks(heads, width):
         op = new_op(weighted_kernel(lanes, kernel_width, partial))
         put_place(op, 1, out[0] + 4 * first, *out[1:])
         count = width - (first - head * width) if kernel_width == 0 else heads * width - first
-        op[4:12] = starts, stops, indices, x + first, x_stride, distance, zero, count if partial else -(-count // 16)
+        written = count if partial else -(-count // 16)
+        op[4:12] = starts, stops, indices, x + first, x_stride, checked(distance), zero, written
         op[12:16] = coef + 4 * head, coef_stride, coef_zero, _FILLED[zero + 128].ctypes.data
         ops.append(op)
     return ops
