@@ -43,7 +43,8 @@ KERNEL_IMPORTS = {"__future__", "math", "numpy", "numba", "dqnumba.kernels._jit"
 KERNEL_IMPORTS |= {"dqnumba.kernels.integer_threads"}
 KERNEL_IMPORTS |= {"dqnumba.kernels.select_tails"}  # called by the Python part of select, not by what it compiles
 # Intrinsics stand beside the kernels that use them, and those are built with LLVM's own vectors.
-KERNEL_IMPORTS |= {"collections.abc", "functools", "typing", "llvmlite", "numba.core", "numba.core.registry", "numba.extending"}
+KERNEL_IMPORTS |= {"llvmlite", "numba.core", "numba.core.registry", "numba.extending"}
+KERNEL_IMPORTS |= {"collections.abc", "functools", "typing"}
 DECORATORS = {"kernel", "parallel_kernel", "twin"}
 
 

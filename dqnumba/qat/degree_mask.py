@@ -40,7 +40,10 @@ def protection_probability(graph: Any, low: float, high: float) -> NDArray[np.fl
         sizes = np.diff(graph.graph_ptr)
         start, size = graph.graph_ptr[:-1][index], sizes[index]
         key = index * (int(degree.max()) + 1) + degree
-    not_larger = np.searchsorted(np.sort(key), key, side="right") - start
+    if key.max() <= 16 * key.size:  # a table of all keys is small: count instead of sorting
+        not_larger = np.cumsum(np.bincount(key))[key] - start
+    else:
+        not_larger = np.searchsorted(np.sort(key), key, side="right") - start
     share = not_larger / size
     # The last bit of low + (high - low) * 1 can miss ``high``, on either side.
     return np.where(share == 1.0, high, np.minimum(low + (high - low) * share, high))

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError
 from ..graph import SparseFeatures
-from ..kernels.select import min_max, order_statistics, order_statistics_of_parts, order_statistics_weighted
+from ..kernels.select import (
+    count_kept,
+    min_max,
+    order_statistics,
+    order_statistics_of_parts,
+    order_statistics_weighted,
+)
+from ..kernels.select_within import ranks_within
 from ..nn import EdgeBlocks
 
 __all__ = ["Observer", "batch_range", "percentile_ranks"]
@@ -148,6 +155,8 @@ class Observer:
 
     def update(self, x: Any, protected: NDArray[np.bool_] | None = None, row_weight: NDArray | None = None) -> None:
         """Take in one tensor; rows that are protected say nothing about the range."""
+        if self.rule == "percentile" and not self.is_empty and self._stays(x, protected, row_weight):
+            return
         current = batch_range(x, self.cut, protected, row_weight)
         if current is None:
             return
@@ -167,6 +176,20 @@ class Observer:
             self.range += self.momentum * (np.array([low, high]) - self.range)
         else:
             self.range[:] = min(self.range[0], low), max(self.range[1], high)
+
+    def _stays(self, x: Any, protected: NDArray[np.bool_] | None, row_weight: NDArray | None) -> bool:
+        """Whether a running extremum takes nothing from ``x``, which most steps of a training end with."""
+        if not isinstance(x, np.ndarray) or x.dtype != np.float32 or x.ndim != 2 or not x.flags.c_contiguous:
+            return False
+        if row_weight is None:
+            count = count_kept(x, protected)
+        else:
+            row_weight = np.where(protected, 0, row_weight) if protected is not None else row_weight
+            count, protected = int(row_weight.sum()) * x.shape[1], None
+        if count == 0:
+            return True
+        k_low, k_high = percentile_ranks(count, self.cut)
+        return ranks_within(x, protected, row_weight, *self.range, k_low, count - k_high + 1)
 
     def _collapsed(self, current: tuple[float, float], full: tuple[float, float]) -> tuple[float, float]:
         if self.collapse_fallback:
