@@ -251,6 +251,9 @@ def _requantize(r: Records, unit: Unit) -> None:
         reach = np.array([max(abs(register.low - zero), abs(register.high - zero))], np.float64)
     else:
         reach = reach + abs(zero)
+    exit_zero = unit.steps[-1].attributes["zero_in"] if len(unit.steps) > 1 else 0
+    if exit_zero and max(-a["low"], a["high"]) + abs(exit_zero) >= 1 << 31:
+        raise Unplanned(f"{unit.output}: an exit that can leave 32 bits when its zero point is taken off")
     _emit_requantize(r, unit, Fold(stages, a["zero_point"]), reach, zero, a["low"], a["high"])
     if len(unit.steps) == 1 and r.home(unit.output).kind == "int32":
         r.reach[unit.output] = np.array([max(abs(a["low"]), abs(a["high"]))], np.float64)
@@ -280,6 +283,12 @@ def _emit_requantize(
 @records_of("add")
 def _add(r: Records, unit: Unit) -> None:
     a, (first, second) = unit.steps[0].attributes, unit.reads
+    total = 0
+    for source, m, zero in ((first, "multiplier1", "zero1"), (second, "multiplier2", "zero2")):
+        codes = r.bound.registers[source.register]
+        total += abs(a[m]) * max(abs(codes.low - a[zero]), abs(codes.high - a[zero]))
+    if (total >> a["shift"]) + 1 + abs(a["zero_point"]) >= 1 << 31:
+        raise Unplanned(f"{unit.output}: a residual sum that can leave 32 bits before its clamp")
     r.add(combine.add_op(
         first=r.place(first), first_kind=r.home(first).kind, second=r.place(second), second_kind=r.home(second).kind,
         output=r.place(unit.output), output_kind=r.home(unit.output).kind, columns=unit.steps[0].channels,

@@ -20,9 +20,6 @@ from .simd import (
 __all__ = ["add_op", "add_self_op", "head_sum_op"]
 
 
-_ONES = np.ones(16, np.int32)
-
-
 @functools.cache
 def _add_self(own: str, gain: str) -> Micro:
     get, stage = LOAD[own], row_stage(gain)
@@ -79,9 +76,11 @@ def add_self_op(
     for k, where in ((1, total), (4, own), (7, output)):
         put_place(op, k, *where)
     table, offsets = (np.zeros((1, 4), np.int32), np.zeros(0, np.int32)) if shift else row_table(gain)
-    op[10:18] = (columns, zero, weight, gain if shift else 0, _ONES.ctypes.data, 0, table.ctypes.data,
+    # One entry for all rows: its kernel expects the constant shifted already.
+    ones = np.full(16, 1 if shift or offsets.size else 1 << int(gain.down[0]), np.int32)
+    op[10:18] = (columns, zero, weight, gain if shift else 0, ones.ctypes.data, 0, table.ctypes.data,
                  offsets.ctypes.data if offsets.size else 0)  # fmt: skip
-    return op, [table, offsets]
+    return op, [table, offsets, ones]
 
 
 @functools.cache

@@ -46,6 +46,9 @@ class FoldedStage:
     multiplier, shift : int64 arrays (R,), (1,) or (C,)
     constant : int64 (C,) or (1,)
     right : int
+    earlier : list of (float, int)
+        Largest constant, and ``right``, before each merge: that intermediate result must not saturate either, and
+        constants that cancel hide it.
     """
 
     kind: str
@@ -53,9 +56,11 @@ class FoldedStage:
     shift: NDArray[np.int64]
     constant: NDArray[np.int64]
     right: int = 0
+    earlier: list[tuple[float, int]] = field(default_factory=list)
 
     def merge(self, down: int, bias: NDArray[np.int64]) -> None:
         """Take in ``((. + 2**(down - 1)) >> down) + bias``."""
+        self.earlier.append((_largest(self.constant), self.right))
         total = self.right + down
         half = 1 << (total - 1) if down else 0
         self.constant = self.constant + half + (bias << total)
@@ -73,26 +78,32 @@ class FoldedStage:
 
     def reach(self, magnitude: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Largest number in a step, infinite if a shift is too far, and largest result, for each row."""
-        constant = float(np.abs(self.constant).max(initial=0))
+        constant = _largest(self.constant)
         if self.kind == "none":
             total = magnitude + constant
-            return total, total / 2.0**self.right + 1.0
+            return np.maximum(total, self._merged(magnitude)), total / 2.0**self.right + 1.0
         left, down = self.left, self.down
         far = (left > 31) | (down + self.right > 31)
         factor = np.ldexp(np.abs(self.multiplier).astype(np.float64), -32)
         if self.kind == "row":
             shifted = np.ldexp(magnitude, left)
             total = shifted * factor + 1.0 + np.ldexp(constant, down)
-            worst = np.where(far, _NEVER, np.maximum(shifted, total))
+            merged = self._merged(np.ldexp(shifted * factor, -down) + 1.0)
+            worst = np.where(far, _NEVER, np.maximum(np.maximum(shifted, total), merged))
             return worst, np.ldexp(total, -(down + self.right)) + 1.0
         # Channels: the largest of each part, over all of them.
         shifted = magnitude * 2.0 ** float(left.max(initial=0))
         constants = np.ldexp(np.abs(np.broadcast_to(self.constant, left.shape)).astype(np.float64), down)
         gain = np.ldexp(factor, left)
         total = magnitude[:, None] * gain.max(initial=0.0) + constants.max(initial=0.0) + 1.0
-        result = magnitude * np.ldexp(gain, -down).max(initial=0.0) + 1.0 + constant
-        worst = np.where(far.any(), _NEVER, np.maximum(shifted, total[:, 0]))
-        return worst, result / 2.0**self.right + 1.0
+        product = magnitude * np.ldexp(gain, -down).max(initial=0.0) + 1.0
+        worst = np.maximum(np.maximum(shifted, total[:, 0]), self._merged(product))
+        return np.where(far.any(), _NEVER, worst), (product + constant) / 2.0**self.right + 1.0
+
+    def _merged(self, product: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Largest result that the stages before a merge had, where their products reach ``product``."""
+        found = [(product + constant) / 2.0**right + 1.0 for constant, right in self.earlier]
+        return np.max(found, axis=0) if found else np.zeros_like(product)
 
 
 @dataclass
@@ -119,6 +130,9 @@ class Fold:
                 return
             down = _power_of_two(multiplier, shift)
             if down is None:
+                if multiplier.max(initial=0) >= 1 << 31:  # no number of 32 bits with a sign
+                    self.usable = False
+                    return
                 kind = "channel" if multiplier.shape[1] > 1 else "row"
                 self.folded.append(FoldedStage(kind, multiplier.ravel(), shift.ravel() - 1, 1 + 2 * bias[0], 1))
                 continue
@@ -141,6 +155,10 @@ class Fold:
                 worst, magnitude = stage.reach(magnitude)
                 safe = safe & (worst < _LIMIT)
         return safe
+
+
+def _largest(values: NDArray[np.int64]) -> float:
+    return float(np.abs(values).max(initial=0))
 
 
 def _unchanged() -> FoldedStage:
