@@ -50,6 +50,8 @@ class Value:
         The code step that a sum with extra fraction bits was made of; None where ``scale`` itself is it.
     plus : Value or None
         Codes that the next site adds to these codes (a residual).
+    reach : ndarray (channels,) or None
+        Largest absolute value of a product's sums, where it does not depend on the graph.
     """
 
     register: str
@@ -65,6 +67,7 @@ class Value:
     table: NDArray[np.float32] | None = None
     step: float | None = None
     plus: Value | None = None
+    reach: NDArray[np.float64] | None = None
 
     def with_relu(self) -> Value:
         """max(0, .) of this value."""
@@ -228,7 +231,8 @@ class Builder:
             if rows is None or factor.ndim == 0:
                 return collect([(factor, rows, None)])
         offset = None if value.bias is None else value.bias / scale
-        guard = 2.0 ** guard_bits(factor, offset, min(MOST_GUARD_BITS, 30 - bits) if row is None else GUARD_BITS)
+        most = min(MOST_GUARD_BITS, 30 - bits) if row is None else GUARD_BITS
+        guard = 2.0 ** guard_bits(factor, offset, most, value.reach)
         bias = None if offset is None else offset * guard
         if value.row is not None and factor.ndim:
             row_guard = 2.0**ROW_GUARD_BITS
@@ -264,14 +268,17 @@ class Builder:
             "matmul", (value.register,), value.rows, codes.shape[1], label=site, zero_in=value.zero,
             weight_zero=int(weight_zero), tensors={"weight": codes, "bias": integers.astype(np.int32)},
         )  # fmt: skip
-        return Value(register, value.rows, codes.shape[1], scale=scale)
+        low, high = value.codes
+        span = max(high - value.zero, value.zero - low)
+        reach = np.abs(codes.astype(np.float64) - weight_zero).sum(axis=0) * span + np.abs(integers)
+        return Value(register, value.rows, codes.shape[1], scale=scale, reach=reach)
 
     def finish(self, value: Value) -> Program:
         """Append the exit: what is pending becomes an int32 sum with guard bits, then one float product an entry."""
         if value.row is not None or value.bias is not None or value.relu:
             step = np.asarray(value.scale if value.step is None else value.step, np.float64)
             unit = step / 2.0 ** guard_bits(
-                np.asarray(value.scale) / step, None if value.bias is None else value.bias / step
+                np.asarray(value.scale) / step, None if value.bias is None else value.bias / step, reach=value.reach
             )
             bias = None if value.bias is None else value.bias / unit
             stages, tensors = collect([(np.asarray(value.scale) / unit, value.row, bias)])

@@ -12,9 +12,10 @@ from ..quant import quantize_multiplier
 
 __all__ = ["GUARD_BITS", "MOST_GUARD_BITS", "ROW_GUARD_BITS", "collect", "guard_bits", "stage"]
 
-#: Fraction bits of a code between two rounding steps, at most: the first step moves the result by 2**-21 of a code, so
-#: that two steps and one differ in a code of a million. (With 8 bits it was one of 250, which a 4-bit GIN amplified to
-#: 2 % of its predictions.) What a stage holds saturates at int32, which leaves 8-bit codes eight times their range.
+#: Fraction bits of a code between two rounding steps, at most: the first step moves the result by 2**-17 of a code, so
+#: that two steps and one differ in a few codes of a million. (With 8 bits it was one of 250, which a 4-bit GIN amplified
+#: to 2 % of its predictions.) With 20 bits sums over a few neighbours would already leave the 32-bit lanes of the fast
+#: kernels.
 MOST_GUARD_BITS = 16
 #: The same where a row factor below 1 follows: what saturated before it must still be beyond the clamp behind it.
 GUARD_BITS = 14
@@ -22,14 +23,30 @@ GUARD_BITS = 14
 ROW_GUARD_BITS = 14
 
 
-def guard_bits(factor: NDArray[np.float64], offset: NDArray[np.float64] | None, most: int = GUARD_BITS) -> int:
+#: Fewer guard bits than this are not worth the exactness of the largest sums: those saturate then, beyond the clamp.
+_FEWEST = 10
+
+
+def guard_bits(
+    factor: NDArray[np.float64],
+    offset: NDArray[np.float64] | None,
+    most: int = GUARD_BITS,
+    reach: NDArray[np.float64] | None = None,
+) -> int:
     """``most``, or fewer where a factor or a bias (both in codes) would leave 30 bits with so many: a channel
     that batch norm blows up, a bias far larger than the weights. Negative where even the codes are too fine.
+
+    With ``reach``, the largest sums before the factor, as few as keep every result within 29 bits, so that 32-bit lanes
+    hold it with the bit that rounding needs; but not below 10 on its account.
     """
     largest = max(
         float(np.abs(factor).max(initial=0.0)), 0.0 if offset is None else float(np.abs(offset).max(initial=0.0))
     )
-    return most if largest == 0.0 else min(most, 29 - int(np.ceil(np.log2(largest))))
+    bits = most if largest == 0.0 else min(most, 29 - int(np.ceil(np.log2(largest))))
+    if reach is None or not bits > _FEWEST:
+        return bits
+    worst = float((np.abs(factor) * reach + (0.0 if offset is None else np.abs(offset))).max(initial=0.0))
+    return bits if worst == 0.0 else max(_FEWEST, min(bits, 28 - int(np.ceil(np.log2(worst)))))
 
 
 def stage(factor: float, row: str | None = None, bias: bool = False) -> dict[str, Any]:

@@ -17,7 +17,8 @@ def requantize(acc, zero_in, multipliers, shifts, biases, zero_point, low, high,
     outputs = {np.dtype(t): t.__name__ for t in (np.int8, np.int16, np.int32)}
     rows, columns = out.shape
     fold = Fold(list(zip(multipliers, shifts, biases, strict=True)), zero_point)
-    if acc.dtype not in (np.int8, np.int32) or any(b.shape[0] != 1 for b in biases):
+    wide = acc.dtype == np.int32 and zero_in != 0  # the difference may not fit
+    if acc.dtype not in (np.int8, np.int32) or wide or any(b.shape[0] != 1 for b in biases):
         integer.requantize(acc, zero_in, multipliers, shifts, biases, zero_point, low, high, out)
         return
     if not out.size:

@@ -1,10 +1,10 @@
 """Requantization of a block of rows: sums in 32-bit lanes to codes, to other sums, or to the floats of the exit.
 
-The steps are those of :mod:`.fold`; rows that are not proven safe take the reference's steps in 64-bit scalars.
+The steps are those of :mod:`.fold`; rows that are not proven safe take the reference's, :mod:`.exact_stage`.
 Fields of the record: 1 source, 4 output (places), 7 columns, 8 low, 9 high, 10 zero_in, 11 flags of the unsafe rows;
-12 + 4 k fast stage k: table, offset in it of each row (0: the same for all), constants; 24 + 7 k stage k as the
-reference has it: multipliers, shifts, elements a row and a column; biases, elements a row and a column; 45 number of
-stages, 46 zero point, 47 scales of the exit, 48 zero of the exit, 49 flags a row.
+12 + 4 k fast stage k: table, offset in it of each row (0: the same for all), constants; 24 + 4 k stage k as the
+reference has it; 45, 46 clamp of the exact result less the output's zero point, 47 scales of the exit, 48 zero of the
+exit, 49 flags a row, 50 the output's zero point.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from .codes import GET, LOAD, SET, STORE
+from .codes import LOAD, STORE
 from .cpu import features
+from .exact_stage import exact_kind, exact_stage, exact_tables
 from .fold import Fold, FoldedStage
 from .micro import Micro, helper, micro, new_op, place, put_place, stride
 from .simd import (
-    add, broadcast, f32_at, f32x16, high_product, i8_at, i32_at, i32x16, i64_at, load, maximum, minimum, multiply,
-    pack_bytes, pack_bytes_avx512, set_f32, shift_left, shift_right, splat, store, store_first, subtract, to_float,
+    add, broadcast, f32x16, high_product, i8_at, i32_at, i32x16, i64_at, load, maximum, minimum, multiply,
+    pack_bytes, pack_bytes_avx512, shift_left, shift_right, splat, store, store_first, subtract, to_float,
 )  # fmt: skip
 
 __all__ = ["OUTPUTS", "channel_table", "requantize_op", "row_entry", "row_stage", "row_table", "stage_kind"]
@@ -83,30 +84,41 @@ def row_entry(op, k, i):
 
 
 @helper
-def exact_value(op, value, i, c):
-    """Column c of row i through the reference's stages, clamped."""
-    value = value - i64_at(op + 80)
-    for k in range(i64_at(op + 8 * 45)):
-        f = op + 8 * (24 + 7 * k)
-        at = 8 * (i * i64_at(f + 16) + c * i64_at(f + 24))
-        m, s = i64_at(i64_at(f) + at), i64_at(i64_at(f + 8) + at)
-        b = i64_at(i64_at(f + 32) + 8 * (i * i64_at(f + 40) + c * i64_at(f + 48)))
-        value = ((value * m + (np.int64(1) << (s - 1))) >> s) + b
-        value = min(max(value, np.int64(-2147483648)), np.int64(2147483647))
-    return min(max(value + i64_at(op + 8 * 46), i64_at(op + 64)), i64_at(op + 72))
-
-
-@helper
 def exit_scale(op, c):
     return i64_at(op + 8 * 47) + 4 * c
 
 
 @functools.cache
-def _kernel(source: str, kinds: tuple[str, ...], output: str, zero: bool, clamp: bool, flagged: bool) -> Micro:
+def _finish(output: str) -> Callable:
+    """The function that writes vector v of a row."""
+    put = STORE.get(output)
+
+    @helper
+    def integers(out, v, x, columns, zero, scale):
+        put(out, v, x)
+
+    @helper
+    def floats(out, v, x, columns, zero, scale):
+        f = multiply(to_float(subtract(x, zero)), load(f32x16, scale + v * 64))
+        if columns - v * 16 >= 16:
+            store(out + v * 64, f)
+        else:
+            store_first(out + v * 64, f, columns - v * 16)
+
+    return floats if put is None else integers
+
+
+@functools.cache
+def _kernel(
+    source: str, kinds: tuple[str, ...], output: str, zero: bool, clamp: bool, exact: tuple[str, ...]
+) -> Micro:
+    """The kernel for kinds of fast stages; ``exact`` are those of the unsafe rows' stages, empty if all are safe."""
     first, second, third = (row_stage(kind) for kind in (*kinds, "", "", "")[:3])
-    floats, by_four = output == "float32", output == "int8"
-    load_vector, get = LOAD[source], GET[source]
-    put, set_one = STORE.get(output, STORE["int32"]), SET.get(output, SET["int32"])
+    exact1, exact2, exact3 = (exact_stage(kind) for kind in (*exact, "", "", "")[:3])
+    flagged = len(exact) > 0
+    by_four = output == "int8"
+    load_vector = LOAD[source]
+    finish = _finish(output)
     pack = pack_bytes_avx512 if "avx512bw" in features() else pack_bytes
 
     def kernel(op, start, stop, scratch):
@@ -123,13 +135,13 @@ def _kernel(source: str, kinds: tuple[str, ...], output: str, zero: bool, clamp:
             row, out = a + i * a_step, o + i * o_step
             if flagged:
                 if i8_at(i64_at(op + 88) + i * i64_at(op + 8 * 49)):
-                    for c in range(columns):
-                        value = exact_value(op, np.int64(get(row, c)), i, c)
-                        if floats:
-                            value -= i64_at(op + 8 * 48)
-                            set_f32(out + 4 * c, np.float32(value) * f32_at(exit_scale(op, c)))
-                        else:
-                            set_one(out, c, value)
+                    for v in range(vectors):
+                        x = load_vector(row, v)
+                        if zero:
+                            x = subtract(x, zero_in)
+                        x = exact3(exact2(exact1(x, op, 0, v, i), op, 1, v, i), op, 2, v, i)
+                        x = minimum(maximum(x, splat(i32x16, i64_at(op + 360))), splat(i32x16, i64_at(op + 368)))
+                        finish(out, v, add(x, splat(i32x16, i64_at(op + 400))), columns, zero_exit, scale)
                     continue
             e0, e1, e2 = row_entry(op, 0, i), row_entry(op, 1, i), row_entry(op, 2, i)
             m0, l0 = broadcast(i32x16, e0), broadcast(i32x16, e0 + 4)
@@ -141,9 +153,11 @@ def _kernel(source: str, kinds: tuple[str, ...], output: str, zero: bool, clamp:
             v = 0
             if by_four:
                 while v + 4 <= vectors:
-                    w, x, y, z = load_vector(row, v), load_vector(row, v + 1), load_vector(row, v + 2), load_vector(row, v + 3)
+                    w, x = load_vector(row, v), load_vector(row, v + 1)
+                    y, z = load_vector(row, v + 2), load_vector(row, v + 3)
                     if zero:
-                        w, x, y, z = subtract(w, zero_in), subtract(x, zero_in), subtract(y, zero_in), subtract(z, zero_in)
+                        w, x = subtract(w, zero_in), subtract(x, zero_in)
+                        y, z = subtract(y, zero_in), subtract(z, zero_in)
                     w, x = first(w, v, t0, c0, m0, l0, d0, r0), first(x, v + 1, t0, c0, m0, l0, d0, r0)
                     y, z = first(y, v + 2, t0, c0, m0, l0, d0, r0), first(z, v + 3, t0, c0, m0, l0, d0, r0)
                     w, x = second(w, v, t1, c1, m1, l1, d1, r1), second(x, v + 1, t1, c1, m1, l1, d1, r1)
@@ -164,18 +178,11 @@ def _kernel(source: str, kinds: tuple[str, ...], output: str, zero: bool, clamp:
                 x = third(x, v, t2, c2, m2, l2, d2, r2)
                 if clamp or by_four:
                     x = minimum(maximum(x, low), high)
-                if not floats:
-                    put(out, v, x)
-                else:
-                    f = multiply(to_float(subtract(x, zero_exit)), load(f32x16, scale + v * 64))
-                    if columns - v * 16 >= 16:
-                        store(out + v * 64, f)
-                    else:
-                        store_first(out + v * 64, f, columns - v * 16)
+                finish(out, v, x, columns, zero_exit, scale)
                 v += 1
 
     name = "_".join(["requantize", source, *kinds, output, *(n for n, on in zip(("zero", "clamp", "flagged"),
-                    (zero, clamp, flagged), strict=True) if on)])  # fmt: skip
+                    (zero, clamp, flagged), strict=True) if on), *exact])  # fmt: skip
     kernel.__name__ = kernel.__qualname__ = name
     return micro(kernel)
 
@@ -255,7 +262,8 @@ def requantize_op(
     # Bytes are packed with saturation, which is the clamp of most codes.
     full = (low, high) in ((_INT32_MIN, _INT32_MAX), *([(-128, 127)] if output_kind == "int8" else []))
     kinds = tuple(stage_kind(stage) for stage in fold.folded) if fold.usable else ("none",)
-    op = new_op(_kernel(source_kind, kinds, output_kind, zero_in != 0, not full, flagged))
+    exact = tuple(exact_kind(multiplier) for multiplier, _, _ in fold.stages) if flagged else ()
+    op = new_op(_kernel(source_kind, kinds, output_kind, zero_in != 0, not full, exact))
     put_place(op, 1, *source)
     put_place(op, 4, *output)
     op[7:11] = columns, low, high, zero_in
@@ -284,19 +292,14 @@ def requantize_op(
         rows = np.broadcast_to(~safe, (len(safe),)).astype(np.int8)
         op[11] = address(rows)
         op[49] = len(rows) > 1
-    for k, (multiplier, shift, bias) in enumerate(fold.stages if flagged else ()):
-        tables = (*np.broadcast_arrays(multiplier, shift), bias)
-        multiplier, shift, bias = (np.ascontiguousarray(table, np.int64) for table in tables)
-        steps = [_steps(table) for table in (multiplier, bias)]
-        op[24 + 7 * k : 31 + 7 * k] = address(multiplier), address(shift), *steps[0], address(bias), *steps[1]
-    op[45], op[46], op[48] = len(fold.stages), fold.zero_point, zero_exit
+        for k, stage in enumerate(fold.stages):
+            m, s, step, bias = exact_tables(*stage, columns)
+            op[24 + 4 * k : 28 + 4 * k] = address(m), address(s), step, address(bias)
+    op[45] = max(low - fold.zero_point, _INT32_MIN)
+    op[46] = min(high - fold.zero_point, _INT32_MAX)
+    op[50], op[48] = fold.zero_point, zero_exit
     if scale is not None:
         padded = np.zeros(-(-columns // 16) * 16, np.float32)
         padded[:columns] = scale
         op[47] = address(padded)
     return op, keep
-
-
-def _steps(table: NDArray) -> tuple[int, int]:
-    """Elements from one row, and from one column, to the next; 0 where one entry serves all."""
-    return (table.shape[1] if table.shape[0] > 1 else 0), int(table.shape[1] > 1)
