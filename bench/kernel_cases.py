@@ -48,6 +48,13 @@ class Case:
         self.runs[name] = run
 
 
+def _filled(shape: tuple[int, ...], dtype: Any, values: Callable[[], Any]) -> Any:
+    """An array in huge pages, as the machine's limits are measured with."""
+    array = machine.room(shape, dtype)
+    array[...] = values()
+    return array
+
+
 def _torch_tensor(array: Any) -> Any:
     torch = machine.torch_or_none()
     if torch is None:
@@ -58,12 +65,12 @@ def _torch_tensor(array: Any) -> Any:
 def product_case(rows: int, inner: int, columns: int, backend: str) -> Case:
     """int8 (rows, inner) times int8 (inner, columns) into int32, and the same in float32."""
     rng = np.random.default_rng(0)
-    x = rng.integers(-128, 128, (rows, inner), dtype=np.int8)
+    x = _filled((rows, inner), np.int8, lambda: rng.integers(-128, 128, (rows, inner), dtype=np.int8))
     w = rng.integers(-127, 128, (inner, columns), dtype=np.int8)
-    xf, wf = x.astype(np.float32), w.astype(np.float32)
+    xf, wf = _filled((rows, inner), np.float32, lambda: x), w.astype(np.float32)
     some = np.unique(np.r_[0 : min(rows, 64), rng.integers(0, rows, 64), rows - 1])
     expected = (x[some].astype(np.float64) @ w.astype(np.float64)).astype(np.int64)
-    ours, floats = np.zeros((rows, columns), np.int32), np.zeros((rows, columns), np.float32)
+    ours, floats = machine.room((rows, columns), np.int32), machine.room((rows, columns), np.float32)
     bias = np.zeros(columns, np.int32)
     case = Case(
         f"{rows}x{inner}x{columns}", rows=rows, inner=inner, columns=columns, operations=2 * rows * inner * columns,
@@ -112,12 +119,12 @@ def sum_case(name: str, indptr: Any, indices: Any, width: int, backend: str, *, 
     """Sum of neighbours' rows of ``width`` int8 codes into int32, fused with rounding into int8; float32 peers."""
     nodes, edges = len(indptr) - 1, len(indices)
     rng = np.random.default_rng(0)
-    x = rng.integers(-8, 8, (nodes, width), dtype=np.int8)
-    xf, zero = x.astype(np.float32), 3
+    x = _filled((nodes, width), np.int8, lambda: rng.integers(-8, 8, (nodes, width), dtype=np.int8))
+    xf, zero = _filled((nodes, width), np.float32, lambda: x), 3
     kernels = choose_backend("numba")
-    expected, out = np.zeros((nodes, width), np.int32), np.zeros((nodes, width), np.int32)
+    expected, out = np.zeros((nodes, width), np.int32), machine.room((nodes, width), np.int32)
     kernels.neighbor_sum(indptr, indices, x, zero, expected)
-    narrow, floats = np.zeros((nodes, width), np.int8), np.zeros((nodes, width), np.float32)
+    narrow, floats = machine.room((nodes, width), np.int8), machine.room((nodes, width), np.float32)
     case = Case(
         f"{name}, {width} wide", nodes=nodes, edges=edges, width=width, table_bytes=nodes * width,
         lines_a_row=max(1, width // 64), operations=edges * width, bytes=edges * width + 4 * nodes * width,
@@ -130,8 +137,8 @@ def sum_case(name: str, indptr: Any, indices: Any, width: int, backend: str, *, 
         if packed:
             from dqnumba.quant.packing import pack4
 
-            codes = pack4(x)
-            four = np.zeros((nodes, width), np.int32)
+            codes = _filled((nodes, width // 2), np.uint8, lambda: pack4(x))
+            four = machine.room((nodes, width), np.int32)
             case.add("int4", lambda: dot_prepared.packed_neighbor_sum(indptr, indices, codes, zero, four),
                      lambda: four, expected)  # fmt: skip
     if "int8" not in case.runs:
@@ -171,10 +178,10 @@ def sum_case(name: str, indptr: Any, indices: Any, width: int, backend: str, *, 
 def requantize_case(rows: int, columns: int, backend: str) -> Case:
     """int32 sums to int8 codes with one multiplier."""
     rng = np.random.default_rng(0)
-    acc = rng.integers(-(1 << 20), 1 << 20, (rows, columns), dtype=np.int32)
+    acc = _filled((rows, columns), np.int32, lambda: rng.integers(-(1 << 20), 1 << 20, (rows, columns), dtype=np.int32))
     stages = [(np.array([[1_500_000_000]]), np.array([[44]]), np.array([[5]]))]
     arguments = ([s[0] for s in stages], [s[1] for s in stages], [s[2] for s in stages])
-    expected, out = np.zeros((rows, columns), np.int8), np.zeros((rows, columns), np.int8)
+    expected, out = np.zeros((rows, columns), np.int8), machine.room((rows, columns), np.int8)
     kernels = choose_backend("numba")
     kernels.requantize(acc, 0, *arguments, -3, -128, 127, expected)
     case = Case(f"{rows}x{columns}", rows=rows, columns=columns, operations=rows * columns, bytes=5 * rows * columns)
@@ -215,6 +222,6 @@ def attention_case(name: str, indptr: Any, indices: Any, heads: int, channels: i
     if backend == "dot":
         arguments = numbers | {"indptr": indptr, "indices": indices, "target": scores[0], "source": scores[1], "x": x,
                                "mantissa": mantissa, "exponent": exponent}  # fmt: skip
-        out = np.zeros((nodes, width), np.int32)
+        out = machine.room((nodes, width), np.int32)
         case.add("int8", lambda: dot_prepared.attention(arguments, out), lambda: out, wanted)
     return case

@@ -37,11 +37,13 @@ def peaks(threads: int, *, repeats: int = 7, megabytes: int = 256) -> dict[str, 
         loops["AMX tdpbssd"] = (k.tile_loop, k.TILE_OPS)
     count, runs = 200_000, {}
     for name, (loop, _) in loops.items():
-        rooms[name] = room = np.zeros(threads * 8192, np.uint8)  # of its own: the tiles' holds their configuration
+        # Of its own, since the tiles' holds their configuration; aligned, since a line that crosses two costs two.
+        rooms[name] = room = machine.room((threads * 8192,), np.uint8)
         for t in range(threads):
             _tile_configuration(room[t * 8192 :])
         runs[name] = lambda loop=loop, room=room: loop(threads, count, room)
-    source, target = np.ones(megabytes << 17, np.float64), np.zeros(megabytes << 17, np.float64)
+    source, target = (machine.room((megabytes << 17,), np.float64) for _ in range(2))
+    source += 1.0
     runs["copy"] = lambda: k.copy_rows(threads, source, target)
     times = interleave(runs, repeats=repeats, budget=6.0)
     rates = {
@@ -62,8 +64,8 @@ def line_rates(
 ) -> dict[float, float]:
     """Million 64-byte lines a second, of random rows of ``lines`` lines in tables of so many MiB.
 
-    The table is filled with ones: pages that nobody has written are all one and the same page of zeros, which is always
-    in the cache.
+    The tables lie in huge pages and are filled: pages that nobody has written are all one and the same page of zeros,
+    which is always in the cache.
     """
     from .limit_kernels import read_lines
 
@@ -71,7 +73,8 @@ def line_rates(
     read = LINES_READ // lines
     for mib in tables:
         rows = int(mib * 2**20) // (64 * lines)
-        table, ids = np.ones((rows, 16 * lines), np.float32), np.zeros(read + 16, np.int32)
+        table, ids = machine.room((rows, 16 * lines), np.float32), np.zeros(read + 16, np.int32)
+        table += 1.0
         ids[:read] = rng.integers(0, rows, read, dtype=np.int32)
         runs[mib] = lambda table=table, ids=ids: read_lines(threads, table, ids, lines, sums)
     times = interleave(runs, repeats=repeats, budget=8.0)
@@ -107,6 +110,7 @@ def reader(threads: int, rows: int, ids: Any, lines: int) -> Any:
     """A callable that reads the rows ``ids`` of a table, ``lines`` lines each, in that order, and does nothing else."""
     from .limit_kernels import read_lines
 
-    table, sums = np.ones((rows, 16 * lines), np.float32), np.zeros((threads, 16), np.float32)
+    table, sums = machine.room((rows, 16 * lines), np.float32), np.zeros((threads, 16), np.float32)
+    table += 1.0
     padded = np.append(ids, np.zeros(16, np.int32)).astype(np.int32)
     return lambda: read_lines(threads, table, padded, lines, sums)

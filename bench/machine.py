@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib.metadata
+import mmap
 import os
 import platform
 import time
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["absent", "cpu_features", "describe", "keep_freed_memory", "set_threads", "torch_or_none"]
+__all__ = ["absent", "cpu_features", "describe", "keep_freed_memory", "room", "set_threads", "torch_or_none"]
 
 _PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "torch", "torch_geometric", "threadpoolctl", "dqnumba")
 _LIMITS: list[Any] = []  # keeps threadpoolctl's limits alive for the process
@@ -64,6 +65,21 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError, TypeError):  # another C library
         return False
     return bool(mallopt(trim_threshold, 2**31 - 1)) and bool(mallopt(mmap_threshold, 2**25))
+
+
+def room(shape: tuple[int, ...], dtype: Any) -> Any:
+    """Zeros in huge pages where Linux gives them, so that a table's rate does not depend on what memory malloc reused."""
+    import numpy as np
+
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = mmap.mmap(-1, size + (1 << 22))
+    with contextlib.suppress(AttributeError, OSError):  # another system
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    raw = np.frombuffer(memory, np.uint8)  # keeps the mapping alive
+    start = -raw.ctypes.data % (1 << 21)
+    array = raw[start : start + size].view(dtype).reshape(shape)
+    array[...] = 0  # pages that nobody has written are all one and the same page of zeros, always in the cache
+    return array
 
 
 def torch_or_none() -> Any:
