@@ -104,7 +104,9 @@ class Layout:
         if kind == "int4" and (local or pooled or unit.output in self._odd):
             kind = "int8"  # nothing to gain in a cache, where a matrix product reads bytes
         width = compact.get(unit.output) or row_bytes(kind, channels)
-        self.homes[unit.output] = Home(kind, max(width, 64) if kind == "int32" and local else width, local)
+        if kind == "int32" and (local or unit.kind != "matmul"):  # whole vectors are written; see Records.sums
+            width = max(width, 64)
+        self.homes[unit.output] = Home(kind, width, local)
 
     def _last_use(self, unit: Unit, moment: dict[int, int]) -> int:
         return max([moment[id(unit)], *(moment[id(other)] for other, _ in self._readers.get(unit.output, []))])

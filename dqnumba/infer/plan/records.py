@@ -10,21 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...graph import SparseFeatures
-from ...kernels.dot import combine, entry, matmul, matmul_pack, sparse
+from ...kernels.dot import combine, copy_rows, entry, matmul, matmul_pack, sparse
 from ...kernels.dot.codes import row_bytes
+from ...kernels.dot.copy_rows import copy_rows_op
 from ...kernels.dot.fold import Fold, FoldedStage
 from ...kernels.dot.launch import Phase, aligned
 from ...kernels.dot.matmul_trust import trusted_isa
 from ...kernels.dot.requantize import requantize_op
 from ...quant import pack4
 from ..binding import Binding
-from .layout import Layout
+from .layout import SPARE_ROWS, Layout
 from .tables import Edges
 from .units import Source, Unit, Unplanned
 
 __all__ = ["Records", "records_of"]
 
 Place = tuple[int, int, bool]
+
+_STREAMED = 4_000_000
+"""Bytes of a result beyond which it is written past the caches: its lines need then not be read first."""
 
 
 class Records:
@@ -103,6 +107,25 @@ class Records:
         self.scratch_bytes = max(self.scratch_bytes, offset + size)
         return offset
 
+    def reserved(self, row_bytes: int) -> Place:
+        """Rows in scratch memory, behind the local registers, that no later kernel of this phase takes."""
+        offset, rows = self.extra(0), self.layout.block_rows[self.group] + SPARE_ROWS
+        self.layout.scratch_extra[self.group] = offset + row_bytes * rows
+        self.scratch_bytes = max(self.scratch_bytes, offset + row_bytes * rows)
+        return offset, row_bytes, True
+
+    def sums(self, unit: Unit) -> tuple[Place, list[NDArray[np.int64]]]:
+        """Where a product writes whole vectors, and what then brings them to the unit's home.
+
+        Rows of a few sums that other phases gather lie closer than a vector is long. A vector written there would reach
+        into the rows behind, which may be those of another thread's block.
+        """
+        home, columns = self.home(unit.output), unit.steps[-1].channels
+        if home.local or home.row_bytes >= 64:
+            return self.place(unit.output), []
+        out = self.reserved(64)
+        return out, [copy_rows_op(source=out, target=self.place(unit.output), width=4 * columns)]
+
     def as_bytes(self, source: Source) -> Place:
         """Place of codes a byte each: where two share one, they are unpacked for the block first."""
         home = self.home(source)
@@ -110,12 +133,7 @@ class Records:
             return self.place(source)
         if home.kind != "int4":
             raise Unplanned(f"{source.register}: a product of codes of 16 bits")
-        stride = max(64, row_bytes("int8", source.channels))
-        group = self.group
-        offset = -(-self.layout.scratch_extra[group] // 64) * 64
-        self.layout.scratch_extra[group] = offset + stride * (self.layout.block_rows[group] + 16)
-        self.scratch_bytes = max(self.scratch_bytes, self.layout.scratch_extra[group])
-        place = (offset, stride, True)
+        place = self.reserved(max(64, row_bytes("int8", source.channels)))
         self.add(requantize_op(
             source=self.place(source), source_kind="int4", output=place, output_kind="int8", columns=source.channels,
             fold=Fold([], 0), magnitude=np.zeros(1), zero_in=0, low=-8, high=7,
@@ -191,13 +209,14 @@ def _matmul(r: Records, unit: Unit) -> None:
         rows[:, : weight.shape[1]] = weight
         padded = np.zeros(weight.shape[1] + 64, np.int32)
         padded[: len(bias)] = bias
+        out, after = r.sums(unit)
         ops = sparse.sparse_matmul_ops(
-            out=r.place(unit.output), starts=0, indices=0, codes=r.place(unit.reads[0])[0], weight=r.held(rows),
+            out=out, starts=0, indices=0, codes=r.place(unit.reads[0])[0], weight=r.held(rows),
             weight_stride=stride, columns=weight.shape[1], bias=r.held(padded),
         )  # fmt: skip
         for k in range(len(ops)):
             r.patches += [("indptr", len(r.ops) + k, 4), ("indices", len(r.ops) + k, 5)]
-        r.add(ops)
+        r.add(ops + after)
         return
     inputs = [r.as_bytes(source) for source in unit.reads]
     segments = tuple(source.channels for source in unit.reads)
@@ -207,9 +226,10 @@ def _matmul(r: Records, unit: Unit) -> None:
         raise Unplanned("no kernel of the matrix product gives right numbers on this machine")
     packed = matmul_pack.pack_weights(weight, isa=isa, segments=segments, bits=bits)
     folded = bias - a["zero_in"] * weight.astype(np.int64).sum(axis=0)
+    out, after = r.sums(unit)
     scratch = r.extra(matmul.scratch_bytes(packed, r.layout.block_rows[r.group]))
-    out = r.place(unit.output)
     r.add(matmul.matmul_op(inputs=inputs, packed=packed, bias=folded, out=out, scratch=scratch))
+    r.add(after)
 
 
 @records_of("add_self")
@@ -269,15 +289,24 @@ def _emit_requantize(
 ) -> None:
     source, last, columns = unit.reads[0], unit.steps[-1], unit.steps[0].channels
     exit_ = last.op == "dequantize"
-    if exit_:
+    width = 4 * columns
+    streamed = exit_ and r.bound.count(last.rows) * width > _STREAMED
+    if streamed:
+        output = (r.extra(r.layout.block_rows[r.group] * width + 64), width, True)
+    elif exit_:
+        output = (0, width, False)
         r.patches.append(("out", len(r.ops), 4))
+    else:
+        output = r.place(unit.output)
     r.add(requantize_op(
-        source=r.place(source), source_kind=r.home(source).kind,
-        output=(0, 4 * columns, False) if exit_ else r.place(unit.output),
+        source=r.place(source), source_kind=r.home(source).kind, output=output,
         output_kind="float32" if exit_ else r.home(unit.output).kind, columns=columns, fold=fold, magnitude=reach,
         zero_in=zero, low=low, high=high, scale=np.asarray(last.attributes["scale"], np.float32) if exit_ else None,
         zero_exit=last.attributes["zero_in"] if exit_ else 0,
     ))  # fmt: skip
+    if streamed:
+        r.patches.append(("out", len(r.ops), 4))
+        r.add(copy_rows.stream_rows_op(source=output, target=(0, width, False), width=width))
 
 
 @records_of("add")

@@ -42,9 +42,13 @@ def kind_of(low: int, high: int) -> str:
 
 
 def row_bytes(kind: str, channels: int) -> int:
-    """Bytes of a row in a buffer of the planner: short rows padded to vectors, long ones to cache lines."""
+    """Bytes of a row in a buffer of the planner: short rows padded to vectors, long ones to cache lines.
+
+    A vector of 16 codes never reaches into the next row, but one of 16 sums may: who writes rows of up to 8 int32 from
+    several threads must write them to the byte.
+    """
     used = {"int8": channels, "int4": -(-channels // 2), "int16": 2 * channels, "int32": 4 * channels}[kind]
-    for size in (16, 32):
+    for size in (32,) if kind == "int16" else (16, 32):
         if used <= size:
             return size
     return -(-used // 64) * 64
