@@ -26,6 +26,7 @@ from .simd import (
     maximum,
     minimum,
     multiply,
+    prefetch,
     round_even,
     set_i64,
     splat,
@@ -54,6 +55,7 @@ def _quantize(output: str, factored: bool) -> Micro:
         for i in range(start, stop):
             for v in range((columns + 15) >> 4):
                 here = x + i * x_step + v * 64
+                prefetch(here + 8192)
                 if columns - v * 16 >= 16:
                     value = load(f32x16, here)
                 else:
