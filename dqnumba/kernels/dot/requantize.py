@@ -19,6 +19,7 @@ from .codes import LOAD, STORE
 from .cpu import features
 from .exact_stage import exact_kind, exact_stage, exact_tables
 from .fold import Fold, FoldedStage
+from .matmul_pack import aligned_zeros
 from .micro import Micro, helper, micro, new_op, place, put_place, stride
 from .simd import (
     add, broadcast, f32x16, high_product, i8_at, i32_at, i32x16, i64_at, load, maximum, minimum, multiply,
@@ -270,8 +271,11 @@ def requantize_op(
     keep: list[NDArray] = []
 
     def address(array: NDArray) -> int:
-        keep.append(array)
-        return array.ctypes.data
+        # From a line's first byte on: a vector that lies across two lines costs two loads.
+        table = aligned_zeros(array.shape, array.dtype)
+        table[...] = array
+        keep.append(table)
+        return table.ctypes.data
 
     dummy = address(np.zeros(80, np.int32))
     for k in range(3):
