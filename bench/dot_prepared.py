@@ -62,6 +62,7 @@ def packed_neighbor_sum(indptr: NDArray, indices: NDArray, x: NDArray, zero: int
 
 def _sum(ops: Callable, indptr: NDArray, out: NDArray, keep: Any) -> Callable[[], Any]:
     import numba
+
     from dqnumba.kernels.dot.blocks import row_blocks
     from dqnumba.kernels.dot.hubs import hub_limit, join_sum_op, split_hubs
     from dqnumba.kernels.dot.launch import Launch, Phase, aligned
@@ -91,6 +92,7 @@ def _sum(ops: Callable, indptr: NDArray, out: NDArray, keep: Any) -> Callable[[]
 def fused_sum(indptr: NDArray, indices: NDArray, x: NDArray, zero: int, shift: int, out: NDArray) -> Callable[[], Any]:
     """Sum of int8 rows, rounded to int8 by ``2**-shift`` before it leaves the cache: as a program runs it."""
     import numba
+
     from dqnumba.kernels.dot.blocks import row_blocks
     from dqnumba.kernels.dot.fold import Fold
     from dqnumba.kernels.dot.gather import neighbor_sum_ops
@@ -126,6 +128,7 @@ def fused_sum(indptr: NDArray, indices: NDArray, x: NDArray, zero: int, shift: i
 def requantize(acc: NDArray, stages: Any, zero_point: int, low: int, high: int, out: NDArray) -> Callable[[], Any]:
     """int32 (N, M) to int8; M is a multiple of 16."""
     import numba
+
     from dqnumba.kernels.dot.fold import Fold
     from dqnumba.kernels.dot.launch import Launch, Phase, even_blocks
     from dqnumba.kernels.dot.requantize import requantize_op
@@ -149,9 +152,10 @@ def requantize(acc: NDArray, stages: Any, zero_point: int, low: int, high: int, 
 def attention(case: dict[str, Any], out: NDArray) -> Callable[[], Any]:
     """Logits, softmax and weighted sum in one pass; ``case`` has the arguments of the backend's ``attention``."""
     import numba
+
     from dqnumba.kernels.dot.attention import attention_op, attention_scratch
-    from dqnumba.kernels.dot.gather_vectors import pad_indices
     from dqnumba.kernels.dot.blocks import row_blocks
+    from dqnumba.kernels.dot.gather_vectors import pad_indices
     from dqnumba.kernels.dot.launch import Launch, Phase, aligned
 
     def copy(array: NDArray, slack: int) -> NDArray:

@@ -11,11 +11,25 @@ import numba
 import numpy as np
 
 from .simd import (
-    attend, exp, f_add, f_fma, f_load, f_max, f_mul, f_splat, f_store, gather_sum, i32_at, i64_at, prefetch,
-    product_tile, put, scalar,
+    attend,
+    exp,
+    f_add,
+    f_fma,
+    f_load,
+    f_max,
+    f_mul,
+    f_splat,
+    f_store,
+    gather_sum,
+    i32_at,
+    i64_at,
+    prefetch,
+    product_tile,
+    put,
+    scalar,
 )  # fmt: skip
 
-__all__ = ["FLOATS", "GATHER", "FIELDS", "HEAD_MEAN", "PRODUCT", "COPY", "ATTEND", "run_parallel", "run_serial"]
+__all__ = ["ATTEND", "COPY", "FIELDS", "FLOATS", "GATHER", "HEAD_MEAN", "PRODUCT", "run_parallel", "run_serial"]
 
 GATHER, PRODUCT, COPY, ATTEND, HEAD_MEAN = range(5)
 FIELDS = (
@@ -25,7 +39,8 @@ FIELDS = (
 )  # fmt: skip
 FLOATS = ("own_weight", "floor", "slope")
 (OP, VECTORS, SRC, SRC_STRIDE, SRC_REL, DST, DST_STRIDE, DST_REL, TAIL, BIAS, INDPTR, INDICES, WEIGHTS, OWN, OWN_STRIDE,
- FACTOR, POST, POST_STEP, W, K, AHEAD, HEADS, SCORES, H0, H1, MASK, MIXED, WIDTH, FACTOR_STEP) = range(len(FIELDS))  # fmt: skip
+ FACTOR, POST, POST_STEP, W, K, AHEAD, HEADS, SCORES, H0, H1, MASK, MIXED, WIDTH,
+ FACTOR_STEP) = range(len(FIELDS))  # fmt: skip
 
 _jit = numba.njit(nogil=True, fastmath=False)
 

@@ -141,7 +141,9 @@ class FloatProgram:
 
     def _next_scores(self, width: int) -> _Place:
         """Two arrays in turns: while a pass writes the next layer's scores, other rows still read this layer's."""
-        self._scores = self._buffer("scores B" if self._scores and self._scores.room == "scores A" else "scores A", width)
+        self._scores = self._buffer(
+            "scores B" if self._scores and self._scores.room == "scores A" else "scores A", width
+        )
         return self._scores
 
     # -- stages to passes

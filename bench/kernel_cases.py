@@ -28,7 +28,9 @@ class Case:
         self.absent: dict[str, str] = {}
         self.failures: list[str] = []
 
-    def add(self, name: str, make: Callable[[], Run], out: Any = None, expected: Any = None, error: float = 0.0) -> None:
+    def add(
+        self, name: str, make: Callable[[], Run], out: Any = None, expected: Any = None, error: float = 0.0
+    ) -> None:
         """A contender: ``make()`` gives what is timed; after one run ``out()`` has to be ``expected``."""
         try:
             run = make()

@@ -42,7 +42,10 @@ def products(backend: str, peak: dict[str, Any], repeats: int, budget: float) ->
         times = row["contenders"]
         theirs = [times[n] for n in ("torch._int_mm", "torch._int_mm, columns first") if n in times]
         best = min(theirs, key=lambda t: t["median_ms"]) if theirs else None
-        row["int8_vs_int_mm"], row["int8_vs_numpy"] = ratio(best, times["int8"]), ratio(times["numpy float32"], times["int8"])
+        row["int8_vs_int_mm"], row["int8_vs_numpy"] = (
+            ratio(best, times["int8"]),
+            ratio(times["numpy float32"], times["int8"]),
+        )
         row["share_of_peak"] = times["int8"]["gops"] / peak["int8_gops"] if peak["int8_gops"] else None
         row["float_share_of_peak"] = times["own float32 tile"]["gops"] / peak["fp32_gflops"]
         report.progress(f"product {row['name']}: {_shown(row)}")
@@ -95,7 +98,14 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
 
 def product_table(rows: list[dict[str, Any]]) -> str:
     """GOP/s of everybody, ratios and shares."""
-    names = ("int8", "torch._int_mm", "torch._int_mm, columns first", "numpy float32", "torch float32", "own float32 tile")
+    names = (
+        "int8",
+        "torch._int_mm",
+        "torch._int_mm, columns first",
+        "numpy float32",
+        "torch float32",
+        "own float32 tile",
+    )
     body = []
     for row in rows:
         rates = [report.number(row["contenders"].get(name, {}).get("gops")) for name in names]
@@ -144,9 +154,12 @@ def plain_table(rows: list[dict[str, Any]], copy_gb_s: float) -> str:
 
 def limits_table(found: dict[str, Any]) -> str:
     """The limits as text."""
-    every = ", ".join(f"{how} {report.number(rate)}" for how, rate in found["int8_all_gops"].items()) or "no dot instructions"
-    lines = report.markdown(["table, MiB", *map(str, found["lines"])],
-                            [["million random lines a second", *map(report.number, found["lines"].values())]])  # fmt: skip
+    every = (
+        ", ".join(f"{how} {report.number(rate)}" for how, rate in found["int8_all_gops"].items())
+        or "no dot instructions"
+    )
+    rates = ["million random lines a second", *map(report.number, found["lines"].values())]
+    lines = report.markdown(["table, MiB", *map(str, found["lines"])], [rates])
     return (
         f"Peaks: int8 {every} GOP/s; float32 {report.number(found['fp32_gflops'])} GFLOP/s; copy "
         f"{report.number(found['copy_gb_s'])} GB/s (read and written).\n\n{lines}"
@@ -163,7 +176,9 @@ def render(content: dict[str, Any]) -> str:
     for name, title in (("requantize", "## Requantize int32 to int8"), ("attention", "## GAT behind its product")):
         if content.get(name):
             parts += [title, plain_table(content[name], content["limits"]["copy_gb_s"])]
-    missing = {f"{name}: {why}" for part in PARTS for row in content.get(part, ()) for name, why in row["absent"].items()}
+    missing = {
+        f"{name}: {why}" for part in PARTS for row in content.get(part, ()) for name, why in row["absent"].items()
+    }
     return "\n\n".join([*parts, *([] if not missing else ["Absent: " + "; ".join(sorted(missing)) + "."])])
 
 
@@ -181,14 +196,24 @@ def main() -> int:
     content["limits"] = limits.measure(threads, repeats=3 if args.quick else 9)
     report.progress(f"limits: {content['limits']}")
     arxiv = power_law(169_343, 2_300_000)
+    make = {
+        "requantize": [
+            lambda shape=shape: kernel_cases.requantize_case(*shape, args.backend)
+            for shape in ((231_489, 64), (169_343, 256), (2708, 16))
+        ],
+        "attention": [
+            lambda width=width: kernel_cases.attention_case("arxiv-like", *arxiv, 4, width, args.backend)
+            for width in (16, 64)
+        ],
+    }
     steps = {
         "product": lambda: products(args.backend, content["limits"], repeats, budget),
         "sum": lambda: sums(args.backend, threads, repeats, budget),
-        "requantize": lambda: [run_case(kernel_cases.requantize_case(*shape, args.backend), repeats=repeats, budget=budget)
-                               for shape in ((231_489, 64), (169_343, 256), (2708, 16))],
-        "attention": lambda: [run_case(kernel_cases.attention_case("arxiv-like", *arxiv, 4, width, args.backend),
-                                       repeats=repeats, budget=budget) for width in (16, 64)],
-    }  # fmt: skip
+        **{
+            name: lambda cases=cases: [run_case(case(), repeats=repeats, budget=budget) for case in cases]
+            for name, cases in make.items()
+        },
+    }
     for part in args.only:
         content[part] = steps[part]()
         report.save(path, content)

@@ -9,8 +9,25 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .simd import I8, I32, I64, LANES, VEC, A, _fma, _load, _loop, _store, address, f_add, f_load, f_splat, i32_at
-from .simd import prefetch, put
+from .simd import (
+    I8,
+    I32,
+    I64,
+    LANES,
+    VEC,
+    A,
+    _fma,
+    _load,
+    _loop,
+    _store,
+    address,
+    f_add,
+    f_load,
+    f_splat,
+    i32_at,
+    prefetch,
+    put,
+)
 
 __all__ = ["copy_rows", "fma_loop", "read_lines", "tile_loop", "vnni_loop"]
 

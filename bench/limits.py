@@ -12,14 +12,14 @@ import numpy as np
 from . import machine
 from .timing import interleave
 
-__all__ = ["TABLE_MIB", "amx_usable", "line_rates", "line_rate_at", "measure", "peaks", "reader"]
+__all__ = ["TABLE_MIB", "amx_usable", "line_rate_at", "line_rates", "measure", "peaks", "reader"]
 
 TABLE_MIB = (0.5, 1, 2, 4, 8, 16, 32, 64, 128, 512)
 LINES_READ = 2_000_000
 
 
 def measure(threads: int, *, repeats: int = 7, tables: Iterable[float] = TABLE_MIB) -> dict[str, Any]:
-    """All limits: ``int8_gops``, ``int8_how``, ``fp32_gflops``, ``copy_gb_s`` and ``lines``, MiB -> million a second."""
+    """``int8_gops``, ``int8_how``, ``fp32_gflops``, ``copy_gb_s``, and ``lines``: MiB -> million lines a second."""
     return peaks(threads, repeats=repeats) | {"lines": line_rates(threads, tables, repeats=repeats)}
 
 
@@ -46,9 +46,7 @@ def peaks(threads: int, *, repeats: int = 7, megabytes: int = 256) -> dict[str, 
     source += 1.0
     runs["copy"] = lambda: k.copy_rows(threads, source, target)
     times = interleave(runs, repeats=repeats, budget=6.0)
-    rates = {
-        name: ops * count * threads / times[name]["median_ms"] / 1e6 for name, (_, ops) in loops.items()
-    }
+    rates = {name: ops * count * threads / times[name]["median_ms"] / 1e6 for name, (_, ops) in loops.items()}
     # Read and written; what the CPU reads of the target before it writes is not counted.
     copied = 2 * (len(source) // threads * threads) * 8 / times["copy"]["median_ms"] / 1e6
     fp32 = rates.pop("fp32")

@@ -16,6 +16,7 @@ from typing import Any
 __all__ = ["absent", "cpu_features", "describe", "keep_freed_memory", "room", "set_threads", "torch_or_none"]
 
 _PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "torch", "torch_geometric", "threadpoolctl", "dqnumba")
+_SETTINGS = ("OMP_", "OPENBLAS_", "MKL_", "NUMBA_", "MALLOC_", "GLIBC_")
 _LIMITS: list[Any] = []  # keeps threadpoolctl's limits alive for the process
 
 
@@ -54,7 +55,7 @@ def _quiet_waiting() -> Iterator[None]:
 
 
 def keep_freed_memory() -> bool:
-    """Have glibc keep what is freed instead of giving it back to the system: new pages are expensive in a virtual machine.
+    """Have glibc keep what is freed instead of giving it back: new pages are expensive in a virtual machine.
 
     Our integer and float programs allocate nothing when they are called; this is for the peers, and halves the time of
     some of them. Only arrays up to 32 MiB are kept; see ``--huge-pages`` of ``bench.models`` for larger ones.
@@ -68,7 +69,7 @@ def keep_freed_memory() -> bool:
 
 
 def room(shape: tuple[int, ...], dtype: Any) -> Any:
-    """Zeros in huge pages where Linux gives them, so that a table's rate does not depend on what memory malloc reused."""
+    """Zeros in huge pages where Linux has some: a table's rate must not depend on what memory malloc reused."""
     import numpy as np
 
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
@@ -130,7 +131,7 @@ def describe(threads: int) -> dict[str, Any]:
         "packages": {name: _version(name) for name in _PACKAGES},
         "environment": {
             name: value for name, value in sorted(os.environ.items())
-            if value and name.startswith(("OMP_", "OPENBLAS_", "MKL_", "NUMBA_", "MALLOC_", "GLIBC_")) and name != "NUMBA_CACHE_DIR"
+            if value and name.startswith(_SETTINGS) and name != "NUMBA_CACHE_DIR"
         },
     }  # fmt: skip
 

@@ -117,7 +117,9 @@ def pyg_forward(model: Any, graph: Any, expected: NDArray[np.float32]) -> dict[s
     probe, errors = {}, {}
     for path in ("edge_index", "csr"):
         if not enough and (path == "edge_index" or model.kind == "GAT"):
-            probe[path] = f"left out: its edges x channels arrays need about {needed / 2**30:.0f} GiB, which are not free"
+            probe[path] = (
+                f"left out: its edges x channels arrays need about {needed / 2**30:.0f} GiB, which are not free"
+            )
             continue
         stack = build_pyg(model, **({"cached": True} if model.kind == "GCN" else {}))
         adjacency = pyg_adjacency(graph, path)

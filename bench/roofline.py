@@ -34,7 +34,9 @@ def draw(content: dict[str, Any], path: Path) -> None:
             for row in content.get(part, ()) if "int8" in row["contenders"]
         ]  # fmt: skip
         if points:
-            axes.scatter(*zip(*((x, y) for x, y, _ in points), strict=True), marker=mark, color="k", zorder=3, label=label)
+            axes.scatter(
+                *zip(*((x, y) for x, y, _ in points), strict=True), marker=mark, color="k", zorder=3, label=label
+            )
         for n, (x, y, name) in enumerate(points):
             axes.annotate(name, (x, y), xytext=(7, (-9, 4)[n % 2]), textcoords="offset points", fontsize=7)
     floats = [

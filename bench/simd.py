@@ -244,7 +244,9 @@ def gather_sum(
 
 
 @intrinsic(prefer_literal=True)
-def attend(tc, vectors, mixed, src, stride, indices, first, last, ahead, heads, p, inverse, h0, h1, mask, bias, floor, out):
+def attend(
+    tc, vectors, mixed, src, stride, indices, first, last, ahead, heads, p, inverse, h0, h1, mask, bias, floor, out
+):
     """max(sum_e alpha_e src[indices[e]] + bias, floor), alpha_e = p[e - first] * inverse of the column's head.
 
     ``p`` has ``heads`` floats an edge. Vector v belongs to head h0[v], and where ``mask`` holds (one int32 a lane) to

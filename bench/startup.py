@@ -144,8 +144,8 @@ def table(content: dict[str, Any]) -> str:
         fact = content["contenders"].get(name, {})
         total = fact["median_ms"] / 1e3 if "median_ms" in fact else None
         spread = f"{fact['min_ms'] / 1e3:.2f} - {fact['max_ms'] / 1e3:.2f}" if total else None
-        parts = "; ".join(f"{key.replace('_', ' ')} {report.number(value)}" for key, value in fact.get("parts_s", {}).items()
-                          if key != "total")  # fmt: skip
+        known = {key: value for key, value in fact.get("parts_s", {}).items() if key != "total"}
+        parts = "; ".join(f"{key.replace('_', ' ')} {report.number(value)}" for key, value in known.items())
         rows.append([name, report.number(total), spread, parts or fact.get("absent"), goals.met(goal, "", total)])
     return report.markdown(["seconds, fresh process to first prediction", "median", "range", "parts", "goal"], rows)
 

@@ -17,7 +17,7 @@ SHORTEST_SAMPLE = 0.05
 SLOW = 1.0
 
 PAUSE = 0.02
-"""Seconds between two contenders. OpenMP's and BLAS's idle threads spin for a while on cores that the next one needs."""
+"""Seconds between two contenders: idle threads of OpenMP and BLAS spin for a while on cores that the next one needs."""
 
 
 def interleave(

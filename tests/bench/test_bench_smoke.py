@@ -10,7 +10,6 @@ import pytest
 
 pytest.importorskip("bench.models", reason="bench/ stands beside the package, in a checkout only")
 from bench import goals, kernel_cases, kernels, limits, machine, models, report, timing, workloads
-
 from dqnumba import Graph
 
 # Importing PyG makes torch complain about itself.

@@ -9,7 +9,6 @@ pytest.importorskip("bench.float_program", reason="bench/ stands beside the pack
 from bench.float_program import FloatProgram
 from bench.float_stages import Product, Sum, packed
 from bench.workloads import power_law
-
 from dqnumba import Graph, nn
 from dqnumba.autograd import no_grad
 from dqnumba.graph import SparseFeatures
