@@ -13,9 +13,22 @@ from .fold import FoldedStage
 from .micro import Micro, micro, new_op, place, put_place, stride
 from .requantize import row_entry, row_stage, row_table, stage_kind
 from .simd import (
-    add, broadcast, i32x16, i64_at, i64x8, load, maximum, minimum, multiply, scaled_pair, shift_left, splat, store,
-    subtract, zeros,
-)  # fmt: skip
+    add,
+    broadcast,
+    i32x16,
+    i64_at,
+    i64x8,
+    load,
+    maximum,
+    minimum,
+    multiply,
+    shift_left,
+    splat,
+    store,
+    subtract,
+    zeros,
+)
+from .simd_quant import scaled_pair
 
 __all__ = ["add_op", "add_self_op", "head_sum_op"]
 

@@ -15,7 +15,6 @@ from .codes import STORE
 from .micro import Micro, micro, new_op, place, put_place, stride
 from .simd import (
     add,
-    any_nan,
     f32_at,
     f32x16,
     i8x16,
@@ -27,14 +26,13 @@ from .simd import (
     minimum,
     multiply,
     prefetch,
-    round_even,
     set_i64,
     splat,
     store,
     subtract,
-    to_integer,
     zeros,
-)  # fmt: skip
+)
+from .simd_quant import any_nan, round_even, to_integer
 
 __all__ = ["lookup_op", "quantize_op"]
 

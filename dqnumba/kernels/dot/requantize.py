@@ -22,9 +22,25 @@ from .fold import Fold, FoldedStage
 from .matmul_pack import aligned_zeros
 from .micro import Micro, helper, micro, new_op, place, put_place, stride
 from .simd import (
-    add, broadcast, f32x16, high_product, i8_at, i32_at, i32x16, i64_at, load, maximum, minimum, multiply,
-    pack_bytes, pack_bytes_avx512, shift_left, shift_right, splat, store, store_first, subtract, to_float,
-)  # fmt: skip
+    add,
+    broadcast,
+    f32x16,
+    i8_at,
+    i32_at,
+    i32x16,
+    i64_at,
+    load,
+    maximum,
+    minimum,
+    multiply,
+    shift_left,
+    shift_right,
+    splat,
+    store,
+    store_first,
+    subtract,
+)
+from .simd_quant import high_product, pack_bytes, pack_bytes_avx512, to_float
 
 __all__ = ["OUTPUTS", "channel_table", "requantize_op", "row_entry", "row_stage", "row_table", "stage_kind"]
 
@@ -110,9 +126,7 @@ def _finish(output: str) -> Callable:
 
 
 @functools.cache
-def _kernel(
-    source: str, kinds: tuple[str, ...], output: str, zero: bool, clamp: bool, exact: tuple[str, ...]
-) -> Micro:
+def _kernel(source: str, kinds: tuple[str, ...], output: str, zero: bool, clamp: bool, exact: tuple[str, ...]) -> Micro:
     """The kernel for kinds of fast stages; ``exact`` are those of the unsafe rows' stages, empty if all are safe."""
     first, second, third = (row_stage(kind) for kind in (*kinds, "", "", "")[:3])
     exact1, exact2, exact3 = (exact_stage(kind) for kind in (*exact, "", "", "")[:3])

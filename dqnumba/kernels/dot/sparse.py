@@ -16,7 +16,6 @@ from .micro import Micro, micro, new_op, place, put_place, stride
 from .simd import (
     Vector,
     add,
-    any_nan,
     broadcast,
     f32_at,
     f32x16,
@@ -31,15 +30,14 @@ from .simd import (
     minimum,
     multiply,
     narrow,
-    round_even,
     set_i64,
     splat,
     store_first,
     subtract,
-    to_integer,
     widen,
     zeros,
-)  # fmt: skip
+)
+from .simd_quant import any_nan, round_even, to_integer
 
 __all__ = ["matmul_kernel", "sparse_matmul_ops", "sparse_quantize", "sparse_quantize_op"]
 
