@@ -28,6 +28,7 @@ def draw(content: dict[str, Any], path: Path) -> None:
     axes.plot([], [], " ", label=f"slope: copy, {limits['copy_gb_s']:.0f} GB/s")
     marks = {"product": ("o", "matrix product, int8"), "sum": ("^", "neighbour sum, int8"),
              "attention": ("s", "attention, int8")}  # fmt: skip
+    listed: list[str] = []
     for part, (mark, label) in marks.items():
         points = [
             (row["operations"] / row["bytes"], row["contenders"]["int8"]["gops"], row["name"])
@@ -38,7 +39,11 @@ def draw(content: dict[str, Any], path: Path) -> None:
                 *zip(*((x, y) for x, y, _ in points), strict=True), marker=mark, color="k", zorder=3, label=label
             )
         for n, (x, y, name) in enumerate(points):
-            axes.annotate(name, (x, y), xytext=(7, (-9, 4)[n % 2]), textcoords="offset points", fontsize=7)
+            if part != "product":  # these lie close together: a number here, the name in the corner
+                listed.append(f"{len(listed) + 1} {label.split(',')[0]}, {name}")
+                name = str(len(listed))
+            axes.annotate(name, (x, y), xytext=(7, (-9, 3)[n % 2]), textcoords="offset points", fontsize=7)
+    axes.text(0.02, 0.98, "\n".join(listed), transform=axes.transAxes, va="top", fontsize=7)
     floats = [
         (row["operations"] / (row["rows"] * row["inner"] * 4 + row["inner"] * row["columns"] * 4
                               + row["rows"] * row["columns"] * 4), row["contenders"]["own float32 tile"]["gops"])
