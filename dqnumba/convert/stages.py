@@ -13,8 +13,8 @@ from ..quant import quantize_multiplier
 __all__ = ["GUARD_BITS", "MOST_GUARD_BITS", "ROW_GUARD_BITS", "collect", "guard_bits", "stage"]
 
 #: Fraction bits of a code between two rounding steps, at most: the first step moves the result by 2**-17 of a code, so
-#: that two steps and one differ in a few codes of a million. (With 8 bits it was one of 250, which a 4-bit GIN amplified
-#: to 2 % of its predictions.) With 20 bits sums over a few neighbours would already leave the 32-bit lanes of the fast
+#: that two steps and one differ in a few codes of a million. (With 8 bits it was one of 250, which a 4-bit GIN made
+#: 2 % of its predictions.) With 20 bits, sums over a few neighbours would already leave the 32-bit lanes of the fast
 #: kernels.
 MOST_GUARD_BITS = 16
 #: The same where a row factor below 1 follows: what saturated before it must still be beyond the clamp behind it.

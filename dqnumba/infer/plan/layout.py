@@ -1,4 +1,4 @@
-"""Where each register of a plan lives: in the scratch memory of a thread, or in the workspace that all threads share."""
+"""Where each register of a plan lives: in the scratch memory of a thread, or in the workspace that threads share."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ __all__ = ["SPARE_ROWS", "Home", "Layout"]
 
 SPARE_ROWS = 16
 """Rows behind the last one that kernels may read: the height of the largest register tile."""
+
+_GIVES_CODES = ("quantize", "lookup", "requantize", "add", "pool_max")
 
 _CACHE = 150_000
 """Bytes of scratch memory that a block should not exceed. A first-level cache would hold less, but blocks of few rows
@@ -98,7 +100,7 @@ class Layout:
         if register.array.dtype == "int64":
             raise Unplanned(f"{unit.output}: a sum on this graph can leave 32 bits")
         channels = register.array.shape[1]
-        sums = unit.kind not in ("quantize", "lookup", "requantize", "add", "pool_max") or register.array.dtype == "int32"
+        sums = unit.kind not in _GIVES_CODES or register.array.dtype == "int32"
         kind = "int32" if sums else kind_of(register.low, register.high)
         pooled = any(other.kind.startswith("pool") for other, _ in readers)
         if kind == "int4" and (local or pooled or unit.output in self._odd):
@@ -117,7 +119,8 @@ class Layout:
         moment = {id(unit): k for k, unit in enumerate(self._units)}
         for group in {self.group(unit): None for unit in self._units}:
             members = [u for u in self._units if self.group(u) == group]
-            homes = [(u, self.homes[u.output]) for u in members if u.output in self.homes and self.homes[u.output].local]
+            homes = [(u, self.homes[u.output]) for u in members if u.output in self.homes]
+            homes = [(u, home) for u, home in homes if home.local]
             for rows in (64, 32, 16):
                 stretches = [
                     Stretch(home.row_bytes * (rows + SPARE_ROWS) + 64, moment[id(u)], self._last_use(u, moment))
