@@ -1,27 +1,25 @@
 """The two decorators every compiled function goes through, so that cache and threading choices stand in one place.
 
-The on-disk cache is asked for first. Where it cannot be written (a read-only container, no home directory), Numba
-raises at decoration time; the function is then compiled without a cache, once per process, and a debug message says so.
+Decorating costs next to nothing: a function is compiled, or loaded from disk, when it is first called. Where nothing
+can be written it is compiled once per process.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 import numba
 
-__all__ = ["kernel", "parallel_kernel"]
+from ._cache import KernelCache
 
-_log = logging.getLogger("dqnumba")
+__all__ = ["kernel", "parallel_kernel"]
 
 
 def _compile(function: Callable, *, parallel: bool) -> Callable:
-    try:
-        return numba.njit(function, cache=True, nogil=True, parallel=parallel)
-    except RuntimeError as error:  # "cannot cache function: no locator available"
-        _log.debug("no kernel cache for %s (%s); set NUMBA_CACHE_DIR to a writable folder", function.__name__, error)
-        return numba.njit(function, cache=False, nogil=True, parallel=parallel)
+    compiled = numba.njit(function, nogil=True, parallel=parallel)
+    if not numba.config.DISABLE_JIT:  # then it is the function itself
+        compiled._cache = KernelCache(function)
+    return compiled
 
 
 def kernel(function: Callable) -> Callable:

@@ -11,24 +11,23 @@ scratch memory (then the base is an offset there, and row ``start`` of the block
 start, scratch)`` gives the address of row 0, real or virtual, so that row i is always at ``place + i * stride``.
 
 A kernel is compiled at its first use and kept on disk. Kernels call helpers of other files of this folder, which
-Numba's cache would not notice to have changed: its entries carry a digest of all files of the folder instead.
+Numba's cache would not notice to have changed: entries carry a digest of all files of the folder instead.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from types import FunctionType
 
 import numpy as np
 from numba import njit, types
-from numba.core.caching import NullCache
 from numba.core.ccallback import CFunc
 from numba.core.dispatcher import Dispatcher
 
+from .._cache import KernelCache
 from .simd import i64_at
 
 __all__ = [
@@ -44,8 +43,6 @@ __all__ = [
     "put_place",
     "stride",
 ]
-
-_log = logging.getLogger("dqnumba")
 
 FIELDS = 64
 """Fields of an operation's record."""
@@ -102,20 +99,9 @@ class Micro:
     def _compile(self) -> CFunc:
         options = {"nopython": True, "error_model": "numpy", "_nrt": False}
         compiled = CFunc(self.function, _SIGNATURE, locals={}, options=options)
-        _cache_by_folder(compiled)
+        compiled._cache = KernelCache(self.function, folder_digest)
         compiled.compile()
         return compiled
-
-
-def _cache_by_folder(compiled: CFunc | Dispatcher) -> None:
-    """Keep machine code on disk under the digest of this folder; without a writable place, or with a Numba whose
-    inside has changed, compile anew in each process."""
-    try:
-        compiled.enable_caching()
-        compiled._cache._cache_file._source_stamp = folder_digest()
-    except (RuntimeError, AttributeError, OSError) as error:
-        compiled._cache = NullCache()
-        _log.debug("no kernel cache (%s); set NUMBA_CACHE_DIR to a writable folder", error)
 
 
 def driver(**options: bool) -> Callable[[Callable], Dispatcher]:
@@ -123,7 +109,7 @@ def driver(**options: bool) -> Callable[[Callable], Dispatcher]:
 
     def decorate(function: Callable) -> Dispatcher:
         dispatcher = njit(nogil=True, **options)(function)
-        _cache_by_folder(dispatcher)
+        dispatcher._cache = KernelCache(function, folder_digest)
         return dispatcher
 
     return decorate
