@@ -19,8 +19,8 @@ def choose_backend(name: str | None = None) -> ModuleType:
     ----------
     name : str or None
         ``"reference"`` (NumPy, normative), ``"numba"`` (compiled loops, step by step) or ``"dot"`` (vector kernels;
-        what they do not do runs on ``numba``). None takes the environment variable ``DQNUMBA_BACKEND``, or ``"dot"`` where
-        Numba compiles, else ``"reference"``.
+        what they do not do runs on ``numba``). None takes the environment variable ``DQNUMBA_BACKEND``, or
+        ``"dot"`` where Numba compiles, else ``"reference"``.
 
     Raises
     ------
