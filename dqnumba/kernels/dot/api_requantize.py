@@ -18,7 +18,8 @@ def requantize(acc, zero_in, multipliers, shifts, biases, zero_point, low, high,
     rows, columns = out.shape
     fold = Fold(list(zip(multipliers, shifts, biases, strict=True)), zero_point)
     wide = acc.dtype == np.int32 and zero_in != 0  # the difference may not fit
-    if acc.dtype not in (np.int8, np.int32) or wide or any(b.shape[0] != 1 for b in biases):
+    mixed = any(m.shape != s.shape or b.shape[0] != 1 for m, s, b in zip(multipliers, shifts, biases, strict=True))
+    if acc.dtype not in (np.int8, np.int32) or wide or mixed:
         integer.requantize(acc, zero_in, multipliers, shifts, biases, zero_point, low, high, out)
         return
     if not out.size:
