@@ -69,6 +69,13 @@ class BoundModel:
         if self._plan is None:
             self._calls  # noqa: B018 - makes the buffers now, and refuses what would overflow
 
+    @property
+    def workspace_bytes(self) -> int:
+        """Bytes of the buffers between input and output, beside the constants and the tables of the graph."""
+        if self._plan is not None:
+            return self._plan.workspace_bytes
+        return sum(register.array.nbytes for register in self.binding.registers.values())
+
     @cached_property
     def binding(self) -> Binding:
         """Every register of the program with a buffer of its own."""
