@@ -160,6 +160,8 @@ def _quantize(r: Records, unit: Unit) -> None:
     inverse = np.float32(1.0 / a["scale"])
     factor = None if a["row_factor"] is None else r.bound.factor(a["row_factor"]).astype(np.float32)
     if isinstance(x, SparseFeatures):
+        if not -32768 <= a["qmin"] - a["zero_point"] <= a["qmax"] - a["zero_point"] <= 32767:
+            raise Unplanned(f"{unit.output}: sparse codes less their zero point of more than 16 bits")
         r.patches += [("indptr", len(r.ops), 1), ("data", len(r.ops), 2)]
         r.add(sparse.sparse_quantize_op(
             starts=0, values=0, out=r.place(unit.output)[0], inverse_scale=float(inverse), zero_point=a["zero_point"],

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from numba import njit
+
+from dqnumba.kernels.dot import micro as module
+from dqnumba.kernels.dot.micro import (
+    FIELDS,
+    LOCAL,
+    Micro,
+    driver,
+    folder_digest,
+    micro,
+    new_op,
+    place,
+    put_place,
+    stride,
+)
+from dqnumba.kernels.dot.simd import set_i64
+
+
+@micro
+def note_addresses(op, start, stop, scratch):
+    """Address of rows start .. stop of the place in fields 1 to 3, into the table in field 4."""
+    for i in range(start, stop):
+        set_i64(op + 8 * (10 + i - start), place(op, 1, start, scratch) + i * stride(op, 1))
+
+
+def addresses(op, start, stop, scratch):
+    function = ctypes.CFUNCTYPE(None, *(ctypes.c_int64,) * 4)(note_addresses.address)
+    function(op.ctypes.data, start, stop, scratch)
+    return op[10 : 10 + stop - start].tolist()
+
+
+def test_a_record():
+    op = new_op(note_addresses)
+    assert op.shape == (FIELDS,) and op.dtype == np.int64 and op[0] == note_addresses.address != 0
+    put_place(op, 1, 1000, 48)
+    assert op[1:4].tolist() == [1000, 48, 0]
+    put_place(op, 1, 64, 16, local=True)
+    assert op[1:4].tolist() == [64, 16, LOCAL] and not op[4:].any()
+
+
+@pytest.mark.parametrize("start", [0, 7, 10**6])
+def test_places(start):
+    """A shared place counts rows from the first of all, a local one from the first of the block."""
+    op = new_op(note_addresses)
+    put_place(op, 1, 4096, 48)
+    assert addresses(op, start, start + 3, 1 << 40) == [4096 + 48 * (start + k) for k in range(3)]
+    put_place(op, 1, 128, 48, local=True)
+    assert addresses(op, start, start + 3, 1 << 40) == [(1 << 40) + 128 + 48 * k for k in range(3)]
+
+
+def test_compiled_once_and_not_before_it_is_needed():
+    kernel = Micro(note_addresses.function)
+    assert kernel._compiled is None and not kernel.was_cached
+    assert kernel.address == kernel.address and kernel.__name__ == "note_addresses"
+
+
+def test_the_digest_is_that_of_every_file(tmp_path, monkeypatch):
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).write_text(f"# {name}\n")
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "micro.py"))
+    digest = folder_digest.__wrapped__
+    first = digest()
+    (tmp_path / "b.py").write_text("# changed\n")
+    second = digest()
+    (tmp_path / "c.py").write_text("")
+    third = digest()
+    assert len({first, second, third}) == 3 and digest() == third
+    (tmp_path / "notes.txt").write_text("of no concern")
+    assert digest() == third
+
+
+def test_a_cache_entry_of_other_sources_is_not_used(monkeypatch):
+    """The stamp on disk is the digest: with another one, the kernel is compiled anew."""
+    monkeypatch.setattr(module, "folder_digest", lambda: "sources that were never there")
+    kernel = Micro(note_addresses.function)
+    assert kernel.address and not kernel.was_cached
+
+
+def test_without_a_writable_cache_kernels_still_run(monkeypatch):
+    def refuse(self):
+        raise RuntimeError("cannot cache function: no locator available")
+
+    monkeypatch.setattr("numba.core.ccallback.CFunc.enable_caching", refuse)
+    kernel = Micro(note_addresses.function)
+    assert kernel.address and not kernel.was_cached
+
+    monkeypatch.setattr("numba.core.dispatcher.Dispatcher.enable_caching", refuse, raising=False)
+    assert driver()(lambda a, b: a + b)(2, 3) == 5
+
+
+def test_found_on_disk_by_the_next_process(tmp_path):
+    """And also after a run that used another working folder."""
+    program = textwrap.dedent("""
+        import numpy as np
+        from dqnumba.kernels.dot.combine import head_sum
+        from dqnumba.kernels.dot.requantize import _kernel
+        kernel = _kernel("int32", ("tensor",), "int8", False, False, ())
+        kernel.address, head_sum.address
+        print(kernel.was_cached, head_sum.was_cached)
+    """)
+    import os
+
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    found = [
+        subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True).stdout.split()
+        for _ in range(2)
+    ]
+    assert found == [["False", "False"], ["True", "True"]]
+
+
+def test_helpers_release_the_lock_and_do_not_count_references():
+    @njit
+    def plain(x):
+        return x
+
+    assert module.helper(lambda x: x).targetoptions["nogil"] and not module.helper(lambda x: x).targetoptions["_nrt"]
+    assert driver()(lambda x: x).targetoptions["nogil"] and "nogil" not in plain.targetoptions
