@@ -46,6 +46,19 @@ KERNEL_IMPORTS |= {"dqnumba.kernels.select_tails"}  # called by the Python part 
 KERNEL_IMPORTS |= {"llvmlite", "numba.core", "numba.core.registry", "numba.extending"}
 KERNEL_IMPORTS |= {"collections.abc", "functools", "typing"}
 DECORATORS = {"kernel", "parallel_kernel", "twin"}
+# The vector kernels are one room in this: small operations on registers are shared by many kernels, and each entry of
+# the cache carries a digest of all files of the folder. So they may call helpers of each other's files, but of no other
+# folder's. They are compiled from factories too, hence the decorators are looked for at every depth.
+DOT = ROOT / "kernels" / "dot"
+DOT_DECORATORS = {"helper", "micro", "driver"}
+DOT_FILES = sorted(DOT.glob("*.py"))
+# Beside NumPy, Numba and LLVM: what the choice of instructions and the packing of weights need, in plain Python.
+DOT_IMPORTS = {
+    "__future__", "collections.abc", "ctypes", "dataclasses", "functools", "hashlib", "itertools", "logging", "math", "os",
+    "pathlib", "platform", "sys", "threading", "types", "typing", "llvmlite", "numpy", "numpy.typing", "numba",
+    "dqnumba.errors", "dqnumba.kernels", "dqnumba.kernels._cache", "dqnumba.kernels._jit", "dqnumba.kernels.integer",
+    "dqnumba.kernels.integer_threads", "dqnumba.kernels.reference",
+}  # fmt: skip
 
 
 def tree_of(path):
@@ -124,6 +137,47 @@ def test_compiled_functions_call_helpers_of_their_own_file_only(path):
         used = {node.id for part in function.body for node in ast.walk(part) if isinstance(node, ast.Name)}
         assert not used & foreign, f"{name} uses {used & foreign} of another file"
         assert not used & plain, f"{name} calls {used & plain}, which is not compiled"
+
+
+def dot_functions(tree):
+    """What Numba compiles in a file of the vector kernels: decorated, or handed to `micro` by a factory."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    handed = {
+        call.args[0].id for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "micro"
+        and call.args and isinstance(call.args[0], ast.Name)
+    }  # fmt: skip
+    found = []
+    for function in functions:
+        targets = [d.func if isinstance(d, ast.Call) else d for d in function.decorator_list]
+        if {t.id for t in targets if isinstance(t, ast.Name)} & DOT_DECORATORS or function.name in handed:
+            found.append(function)
+    return found
+
+
+@pytest.mark.parametrize("path", DOT_FILES, ids=lambda p: p.name)
+def test_vector_kernels_import_each_other_and_little_else(path):
+    folder = "dqnumba.kernels.dot"
+    outside = {m for m in imports_of(path) if m != folder and not m.startswith((f"{folder}.", "numba.", "llvmlite."))}
+    assert outside <= DOT_IMPORTS
+
+
+@pytest.mark.parametrize("path", DOT_FILES, ids=lambda p: p.name)
+def test_vector_kernels_call_compiled_code_of_their_own_folder_only(path):
+    """The digest over the folder is what lets a kernel call helpers of other files; it does not see other folders."""
+    tree = tree_of(path)
+    foreign = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level > 1:
+            foreign.update(alias.asname or alias.name for alias in node.names)
+    for function in dot_functions(tree):
+        used = {node.id for part in function.body for node in ast.walk(part) if isinstance(node, ast.Name)}
+        assert not used & foreign, f"{function.name} uses {used & foreign} of another folder"
+
+
+def test_vector_kernels_are_found():
+    assert sum(len(dot_functions(tree_of(path))) for path in DOT_FILES) > 60
+    assert any("folder_digest" in path.read_text(encoding="utf-8") for path in DOT_FILES)
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
