@@ -41,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
     # One graph is predicted whole. Of a data set with a split, the test graphs; without one, all.
     indices = source.splits.get("test", np.arange(len(data))) if many else np.arange(data.num_nodes)
     started = time.perf_counter()
-    outputs = predict(model, data, None if not many else indices, backend=args.backend)
+    bound: list[Any] = []
+    outputs = predict(_keeping(model, bound), data, None if not many else indices, backend=args.backend)
     seconds = time.perf_counter() - started
     if not many:
         indices = np.arange(len(outputs))
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     predictions = outputs[:, 0] if task == "regression" else np.argmax(outputs, axis=1)
     content: dict[str, Any] = {"file": str(args.file), "data": data.name or args.graph, "task": task}
     content |= {"items": len(indices), "seconds": seconds}
+    content |= {"backend": bound[-1].backend, "backend_reason": bound[-1].reason}
     if data.y is not None:
         scored = source.splits.get("test") if not many and "test" in source.splits else None
         content["split"] = "test" if scored is not None or (many and "test" in source.splits) else "all"
@@ -68,8 +70,22 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _keeping(model: Any, kept: list[Any]) -> Any:
+    """``model`` as a function of a graph that keeps what it has bound last: that knows which backend ran, and why."""
+
+    def call(graph: Any, *, backend: str | None) -> Any:
+        kept[:] = [model.bind(graph, backend=backend)]
+        return kept[0]()
+
+    return call
+
+
 def _text(content: dict[str, Any], predictions: Any) -> str:
-    lines = [f"{content['items']:,} predictions in {content['seconds']:.3f} s (compiling included)"]
+    lines = [
+        f"{content['items']:,} predictions in {content['seconds']:.3f} s on {content['backend']} (compiling included)"
+    ]
+    if content["backend_reason"]:
+        lines.append(f"not on dot: {content['backend_reason']}")
     for metric in ("accuracy", "mae"):
         if metric in content:
             what = "the test split" if content["split"] == "test" else "all items"

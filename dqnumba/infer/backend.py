@@ -45,7 +45,9 @@ def choose_backend(name: str | None = None) -> ModuleType:
             "Backend 'dot' needs Numba's compiler, which NUMBA_DISABLE_JIT turns off. Unset it, or use 'reference'."
         )
     from ..kernels.dot import functions
+    from ..kernels.dot.cpu import choose_isa
 
+    choose_isa()  # refuses a DQNUMBA_ISA that does not exist, or cannot run here
     return functions
 
 

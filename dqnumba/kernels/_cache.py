@@ -27,14 +27,17 @@ from types import CodeType, FunctionType
 from typing import Any
 
 import numba
-from numba.core.caching import FunctionCache, IndexDataCacheFile, _Cache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, _Cache
 from numba.core.types import Type
 from numba.extending import _Intrinsic
 
-__all__ = ["KernelCache", "cache_folder", "describe"]
+__all__ = ["KernelCache", "cache_folder", "counts", "describe"]
 
 _log = logging.getLogger("dqnumba")
 _SEAL = 32
+
+counts = {"compiled": 0, "loaded": 0}
+"""Functions of this process that were compiled, and that came from disk."""
 
 
 class KernelCache(_Cache):
@@ -77,13 +80,16 @@ class KernelCache(_Cache):
         if found is None:
             return None
         try:
-            return found.load_overload(sig, target_context)
+            loaded = found.load_overload(sig, target_context)
         except Exception as error:  # what a foreign file makes of unpickling is open
             _log.debug("compiling %s anew: its file in the cache cannot be used (%s)", self._function.__name__, error)
             return None
+        counts["loaded"] += loaded is not None
+        return loaded
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled form; without an error if that fails."""
+        counts["compiled"] += 1
         found = self._found()
         if found is None:
             return
@@ -208,14 +214,11 @@ def _describe_code(code: CodeType) -> tuple:
     return (code.co_code.hex(), code.co_names, constants)
 
 
-def cache_folder() -> tuple[Path | None, str]:
-    """The folder that holds the compiled kernels, and an empty text; or None and the reason that there is none."""
+def cache_folder(function: FunctionType | None = None) -> tuple[Path | None, str]:
+    """Where compiled functions of the folder of ``function`` (by default this one) are kept, and an empty text; or None
+    and the reason that they are not."""
     try:
-        from numba.core.caching import CompileResultCacheImpl
-
-        return Path(CompileResultCacheImpl(describe).locator.get_cache_path()), ""
+        return Path(CompileResultCacheImpl(function or describe).locator.get_cache_path()), ""
     except Exception as error:
-        place = (
-            f"NUMBA_CACHE_DIR={numba.config.CACHE_DIR}" if numba.config.CACHE_DIR else "neither __pycache__ nor home"
-        )
-        return None, f"{place} cannot be written ({error})"
+        chosen = numba.config.CACHE_DIR
+        return None, f"NUMBA_CACHE_DIR={chosen}: {error}" if chosen else f"no folder can be written: {error}"

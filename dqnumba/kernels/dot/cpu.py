@@ -20,7 +20,17 @@ import numba
 
 from dqnumba.errors import ConfigError
 
-__all__ = ["ISAS", "amx_permitted", "available_isas", "choose_isa", "explain", "features", "require", "target"]
+__all__ = [
+    "ISAS",
+    "amx_permitted",
+    "available_isas",
+    "choose_isa",
+    "explain",
+    "features",
+    "require",
+    "target",
+    "why_not",
+]
 
 _log = logging.getLogger("dqnumba")
 
@@ -116,7 +126,7 @@ def amx_permitted() -> bool:
         return False
 
 
-def _reason(isa: str) -> str:
+def why_not(isa: str) -> str:
     """Why an ISA cannot be used here; empty if it can."""
     if numba.config.DISABLE_JIT:
         return "NUMBA_DISABLE_JIT is set, and these kernels exist as machine code only"
@@ -135,7 +145,7 @@ def _reason(isa: str) -> str:
 @functools.cache
 def available_isas() -> tuple[str, ...]:
     """The ISAs that can run here, the preferred first; empty under NUMBA_DISABLE_JIT."""
-    return tuple(isa for isa in ISAS if not _reason(isa))
+    return tuple(isa for isa in ISAS if not why_not(isa))
 
 
 def choose_isa() -> str | None:
@@ -160,7 +170,7 @@ def require(isa: str, asked: str | None = None) -> None:
         raise ConfigError(f"{asked} does not exist: allowed are {', '.join(ISAS)}")
     if isa not in available_isas():
         allowed = ", ".join(available_isas()) or "none"
-        raise ConfigError(f"{asked} cannot run here: {_reason(isa)}; available: {allowed}")
+        raise ConfigError(f"{asked} cannot run here: {why_not(isa)}; available: {allowed}")
 
 
 def explain() -> str:
@@ -170,9 +180,9 @@ def explain() -> str:
     except ConfigError as error:
         return str(error)
     if isa is None:
-        return f"no vector kernels: {_reason('portable')}"
+        return f"no vector kernels: {why_not('portable')}"
     if os.environ.get(_VARIABLE, "").strip():
         return f"{isa}, forced by {_VARIABLE}"
     architecture = _architecture(target()[0])
     better = [k for k in ISAS[: ISAS.index(isa)] if _NEEDS[k][0] == architecture]
-    return "; ".join([f"{isa}, the best available", *(f"{k}: {_reason(k)}" for k in better)])
+    return "; ".join([f"{isa}, the best available", *(f"{k}: {why_not(k)}" for k in better)])

@@ -27,7 +27,7 @@ from numba import njit, types
 from numba.core.ccallback import CFunc
 from numba.core.dispatcher import Dispatcher
 
-from .._cache import KernelCache
+from .._cache import KernelCache, cache_folder
 from .simd import i64_at
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "driver",
     "folder_digest",
     "helper",
+    "kernels_folder",
     "micro",
     "new_op",
     "place",
@@ -63,6 +64,11 @@ def folder_digest() -> str:
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
+
+
+def kernels_folder() -> tuple[Path | None, str]:
+    """As :func:`~dqnumba.kernels._cache.cache_folder`, for this folder."""
+    return cache_folder(folder_digest.__wrapped__)
 
 
 class Micro:
@@ -92,14 +98,14 @@ class Micro:
         return self._compiled is not None and self._compiled.cache_hits > 0
 
     def assembly(self) -> str:
-        """The machine code as text."""
-        self.address  # noqa: B018 - compiles
-        return self._compiled._library.get_asm_str()
+        """The machine code as text; compiled for that, since code from disk has none."""
+        return self._compile(cached=False)._library.get_asm_str()
 
-    def _compile(self) -> CFunc:
+    def _compile(self, *, cached: bool = True) -> CFunc:
         options = {"nopython": True, "error_model": "numpy", "_nrt": False}
         compiled = CFunc(self.function, _SIGNATURE, locals={}, options=options)
-        compiled._cache = KernelCache(self.function, folder_digest)
+        if cached:
+            compiled._cache = KernelCache(self.function, folder_digest)
         compiled.compile()
         return compiled
 
