@@ -4,7 +4,7 @@ Numba finds the folder, and serializes and loads the code. What differs here:
 
 * The folder is looked for when a function is compiled for the first time, not when it is decorated: importing kernels
   touches no file, and where nothing can be written (a read-only container, no home directory) functions are compiled
-  anew in each process, without an error.
+  anew in each process, without an error. A NUMBA_CACHE_DIR that was filled before is read even so.
 * A function made by a factory closes over values and over other compiled functions. Numba hashes the pickle of those,
   which differs from process to process; here they are described by what they do.
 * One file an entry, named by its key, so that processes for different CPUs can share a folder; its last 32 bytes are
@@ -27,7 +27,13 @@ from types import CodeType, FunctionType
 from typing import Any
 
 import numba
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, _Cache
+from numba.core.caching import (
+    CompileResultCacheImpl,
+    FunctionCache,
+    IndexDataCacheFile,
+    UserProvidedCacheLocator,
+    _Cache,
+)
 from numba.core.types import Type
 from numba.extending import _Intrinsic
 
@@ -113,8 +119,29 @@ class KernelCache(_Cache):
             found.flush()
 
 
+class _Filled(UserProvidedCacheLocator):
+    """A folder NUMBA_CACHE_DIR that holds kernels but cannot be written, such as that of a container image: Numba would
+    pass it by."""
+
+    @classmethod
+    def from_function(cls, py_func: FunctionType, py_file: str) -> UserProvidedCacheLocator | None:
+        if not numba.config.CACHE_DIR:
+            return None
+        found = cls(py_func, py_file)
+        return found if any(Path(found.get_cache_path()).glob("*.nbc")) else None
+
+    def ensure_cache_path(self) -> None:
+        raise PermissionError(f"{self.get_cache_path()} cannot be written")
+
+
+class _Finder(CompileResultCacheImpl):
+    _locator_classes = (UserProvidedCacheLocator, _Filled, *CompileResultCacheImpl._locator_classes[1:])
+
+
 class _Sealed(FunctionCache):
     """Numba's cache of one function with the keys and files of this module."""
+
+    _impl_class = _Finder
 
     def __init__(self, function: FunctionType, stamp: Callable[[], str] | None) -> None:
         super().__init__(function)
@@ -218,7 +245,7 @@ def cache_folder(function: FunctionType | None = None) -> tuple[Path | None, str
     """Where compiled functions of the folder of ``function`` (by default this one) are kept, and an empty text; or None
     and the reason that they are not."""
     try:
-        return Path(CompileResultCacheImpl(function or describe).locator.get_cache_path()), ""
+        return Path(_Finder(function or describe).locator.get_cache_path()), ""
     except Exception as error:
         chosen = numba.config.CACHE_DIR
         return None, f"NUMBA_CACHE_DIR={chosen}: {error}" if chosen else f"no folder can be written: {error}"

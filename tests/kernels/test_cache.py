@@ -110,6 +110,33 @@ def test_without_a_writable_folder_each_process_compiles(model, tmp_path):
     assert any("NUMBA_CACHE_DIR" in line for line in found["log"])
 
 
+def test_a_filled_folder_that_cannot_be_written_is_read(tmp_path, monkeypatch):
+    """Pretended, for root may write everywhere."""
+    from dqnumba.kernels.dot import micro
+
+    @micro.micro
+    def _idle(op, start, stop, scratch):
+        pass
+
+    @micro.micro
+    def _other(op, start, stop, scratch):
+        pass
+
+    def refuse(self):
+        raise PermissionError(13, "read-only")
+
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
+    assert not micro.Micro(_idle.function).was_cached
+    assert micro.Micro(_idle.function).address
+    monkeypatch.setattr("numba.core.caching.UserProvidedCacheLocator.ensure_cache_path", refuse)
+    again, new = micro.Micro(_idle.function), micro.Micro(_other.function)
+    assert again.address
+    assert again.was_cached
+    assert new.address
+    assert not new.was_cached
+    assert len(list(tmp_path.rglob("*.nbc"))) == 1
+
+
 def test_other_processors_have_files_of_their_own(model, filled):
     folder, _ = filled
     other = run(model, NUMBA_CACHE_DIR=str(folder), NUMBA_CPU_NAME="generic")
