@@ -54,8 +54,8 @@ DOT_DECORATORS = {"helper", "micro", "driver"}
 DOT_FILES = sorted(DOT.glob("*.py"))
 # Beside NumPy, Numba and LLVM: what the choice of instructions and the packing of weights need, in plain Python.
 DOT_IMPORTS = {
-    "__future__", "collections.abc", "ctypes", "dataclasses", "functools", "hashlib", "itertools", "logging", "math", "os",
-    "pathlib", "platform", "sys", "threading", "types", "typing", "llvmlite", "numpy", "numpy.typing", "numba",
+    "__future__", "collections.abc", "ctypes", "dataclasses", "functools", "hashlib", "itertools", "logging", "math",
+    "os", "pathlib", "platform", "sys", "threading", "types", "typing", "llvmlite", "numpy", "numpy.typing", "numba",
     "dqnumba.errors", "dqnumba.kernels", "dqnumba.kernels._cache", "dqnumba.kernels._jit", "dqnumba.kernels.integer",
     "dqnumba.kernels.integer_threads", "dqnumba.kernels.reference",
 }  # fmt: skip

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,7 +39,7 @@ def test_a_chain_needs_two_buffers(count):
 def test_a_chain_of_layers_of_many_widths_is_not_wasteful():
     sizes = [64 * k for k in (10, 3, 7, 7, 1, 12, 12, 2, 9)]
     chain = [Stretch(size, k, k + 1) for k, size in enumerate(sizes)]
-    least = max(a + b for a, b in zip(sizes, sizes[1:], strict=False))
+    least = max(a + b for a, b in itertools.pairwise(sizes))
     assert least <= arrange(chain) <= 1.25 * least
 
 

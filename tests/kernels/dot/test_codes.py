@@ -46,7 +46,9 @@ def copied(kernel, kind, values, target, columns):
 
 
 @pytest.mark.parametrize("whole", [True, False])
-@pytest.mark.parametrize(("kind", "target"), [(k, k) for k in KINDS] + [("int4", "int8"), ("int32", "int4"), ("int16", "int32")])
+@pytest.mark.parametrize(
+    ("kind", "target"), [(k, k) for k in KINDS] + [("int4", "int8"), ("int32", "int4"), ("int16", "int32")]
+)
 def test_round_trips(kind, target, whole):
     rng, kernel = np.random.default_rng(0), copy_kernel(kind, target, whole)
     low, high = RANGE["int4"] if "int4" in (kind, target) else RANGE[kind]

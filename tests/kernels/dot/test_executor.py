@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numba
 import numpy as np
 import pytest
@@ -64,7 +66,7 @@ def test_each_block_once(threads, bounds):
     for run in range(1, 3):
         launch(threads)
         assert (counts[:rows] == 2 * run).all() and counts[rows] == 0
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in itertools.pairwise(bounds):
         assert (stops[start:stop] == stop).all()
         assert len(set(memory[start:stop].tolist())) <= 1, "a block is one thread's"
     assert len(set(memory[:rows].tolist())) <= threads
@@ -86,7 +88,7 @@ def test_a_phase_begins_when_the_one_before_is_done(threads):
     n = 5000
     buffers = [np.arange(n), *(np.zeros(n, np.int64) for _ in range(6))]
     bounds = np.append(np.arange(0, n, 7), n)
-    phases = [Phase([record(mirror, a, b, n)], bounds) for a, b in zip(buffers, buffers[1:], strict=False)]
+    phases = [Phase([record(mirror, a, b, n)], bounds) for a, b in itertools.pairwise(buffers)]
     launch = Launch(phases, 64, 0)
     for _ in range(10):
         for buffer in buffers[1:]:
@@ -107,7 +109,12 @@ def test_operations_of_a_block_run_in_their_order():
 def test_nothing_to_do(threads):
     counts = np.zeros(3, np.int64)
     op = record(count_rows, counts, counts, counts)
-    for phases in ([], [Phase([], np.array([0, 3]))], [Phase([op], np.zeros(1, np.int64))], [Phase([op], np.array([0, 0]))]):
+    for phases in (
+        [],
+        [Phase([], np.array([0, 3]))],
+        [Phase([op], np.zeros(1, np.int64))],
+        [Phase([op], np.array([0, 0]))],
+    ):
         Launch(phases, 0, 0)(threads)
     assert not counts.any()
 

@@ -108,7 +108,14 @@ def converted(rng, kinds, reach):
 def test_what_convert_makes_is_safe_and_right():
     """The fast path is worth nothing if nothing takes it."""
     rng, safe, cases = np.random.default_rng(1), 0, 0
-    for kinds in (("tensor",), ("row",), ("channel",), ("channel", "tensor"), ("row", "channel"), ("channel", "row", "tensor")):
+    for kinds in (
+        ("tensor",),
+        ("row",),
+        ("channel",),
+        ("channel", "tensor"),
+        ("row", "channel"),
+        ("channel", "row", "tensor"),
+    ):
         for reach in (1e3, 1e5, 1e6):
             for _ in range(4):
                 fold = Fold(converted(rng, kinds, reach), int(rng.integers(-128, 128)))
@@ -146,12 +153,18 @@ def test_a_multiplier_that_is_no_int32_is_not_folded():
 def test_stages_of_other_shapes_are_left_to_the_exact_steps():
     one = np.ones((1, 1), np.int64)
     table = np.full((1, COLUMNS), 3 << 29)
-    for stage in ((table, 40 * one, 0 * one), (one, 40 * one, np.zeros((ROWS, 1), np.int64)), (one * 3, one, one << 31)):
+    for stage in (
+        (table, 40 * one, 0 * one),
+        (one, 40 * one, np.zeros((ROWS, 1), np.int64)),
+        (one * 3, one, one << 31),
+    ):
         assert not Fold([stage], 0).safe_rows(np.ones(ROWS)).any()
 
 
 def test_powers_of_two_and_zero_points_cost_no_stage_of_their_own():
     one, table = np.ones((1, 1), np.int64), np.full((1, COLUMNS), (3 << 29) + 1)
-    assert [s.kind for s in Fold([(table, 44 * one.repeat(4, 1), one), (one << 30, 44 * one, one)], 7).folded] == ["channel"]
+    assert [s.kind for s in Fold([(table, 44 * one.repeat(4, 1), one), (one << 30, 44 * one, one)], 7).folded] == [
+        "channel"
+    ]
     assert [s.kind for s in Fold([(one << 30, 44 * one, one)], 7).folded] == ["none"]
     assert Fold([], 0).folded == [] and [s.kind for s in Fold([], 7).folded] == ["none"]

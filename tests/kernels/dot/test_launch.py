@@ -18,7 +18,9 @@ class Counted:
 
     def __init__(self, work, rows=4000):
         self.counts, self.memory, self.stops = (np.zeros(rows, np.int64) for _ in range(3))
-        self.launch = Launch([Phase([record(count_rows, self.counts, self.memory, self.stops)], even_blocks(rows, 4))], 64, work)
+        self.launch = Launch(
+            [Phase([record(count_rows, self.counts, self.memory, self.stops)], even_blocks(rows, 4))], 64, work
+        )
 
     def __call__(self, *args):
         self.counts[:] = 0
@@ -41,7 +43,12 @@ def test_even_blocks():
     assert even_blocks(2 * BLOCK_ROWS).tolist() == [0, BLOCK_ROWS, 2 * BLOCK_ROWS]
     for rows in (63, 64, 65, 1000):
         bounds = even_blocks(rows, 64)
-        assert bounds.dtype == np.int64 and bounds[-1] == rows and (np.diff(bounds) > 0).all() and np.diff(bounds).max() <= 64
+        assert (
+            bounds.dtype == np.int64
+            and bounds[-1] == rows
+            and (np.diff(bounds) > 0).all()
+            and np.diff(bounds).max() <= 64
+        )
 
 
 def test_as_many_threads_as_the_work_is_worth(monkeypatch):

@@ -97,7 +97,9 @@ def test_found_on_disk_by_the_next_process(tmp_path):
     """)
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     found = [
-        subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True).stdout.split()
+        subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        ).stdout.split()
         for _ in range(2)
     ]
     assert found == [["False", "False"], ["True", "True"]]

@@ -67,7 +67,9 @@ from dqnumba.kernels.dot.simd_quant import (
     to_integer,
 )
 
-INT32 = st.one_of(st.integers(-(1 << 31), (1 << 31) - 1), st.sampled_from([0, 1, -1, (1 << 31) - 1, -(1 << 31), 255, -128]))
+INT32 = st.one_of(
+    st.integers(-(1 << 31), (1 << 31) - 1), st.sampled_from([0, 1, -1, (1 << 31) - 1, -(1 << 31), 255, -128])
+)
 LANES = hnp.arrays(np.int32, 16, elements=INT32)
 FLOATS = hnp.arrays(np.float32, 16, elements=st.floats(width=32))
 

@@ -9,7 +9,12 @@ from dqnumba.kernels.dot.launch import aligned
 from dqnumba.quant import pack4
 
 GUARD = 85
-RANGE = {"int4": (-8, 7), "int8": (-128, 127), "int16": (-(1 << 15), (1 << 15) - 1), "int32": (-(1 << 31), (1 << 31) - 1)}
+RANGE = {
+    "int4": (-8, 7),
+    "int8": (-128, 127),
+    "int16": (-(1 << 15), (1 << 15) - 1),
+    "int32": (-(1 << 31), (1 << 31) - 1),
+}
 
 
 class Rows:
