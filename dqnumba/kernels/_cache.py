@@ -34,6 +34,7 @@ from numba.core.caching import (
     UserProvidedCacheLocator,
     _Cache,
 )
+from numba.core.runtime import rtsys
 from numba.core.types import Type
 from numba.extending import _Intrinsic
 
@@ -56,10 +57,13 @@ class KernelCache(_Cache):
     stamp : function or None
         Returns a text that changes when the source changes; None for Numba's own, which looks at the file of
         ``function`` alone.
+    plain : bool
+        The function needs nothing of Numba but its memory management: its code is loaded without Numba's
+        libraries for compiling (and SciPy's linear algebra, which those import), a third of a warm start.
     """
 
-    def __init__(self, function: FunctionType, stamp: Callable[[], str] | None = None) -> None:
-        self._function, self._stamp = function, stamp
+    def __init__(self, function: FunctionType, stamp: Callable[[], str] | None = None, *, plain: bool = False) -> None:
+        self._function, self._stamp, self._plain = function, stamp, plain
         self._inner: _Sealed | None = None
         self._looked = False
         self.enabled = True
@@ -86,7 +90,11 @@ class KernelCache(_Cache):
         if found is None:
             return None
         try:
-            loaded = found.load_overload(sig, target_context)
+            if self._plain:
+                rtsys.initialize(target_context)
+                loaded = found._load_overload(sig, target_context)
+            else:
+                loaded = found.load_overload(sig, target_context)
         except Exception as error:  # what a foreign file makes of unpickling is open
             _log.debug("compiling %s anew: its file in the cache cannot be used (%s)", self._function.__name__, error)
             return None

@@ -105,7 +105,7 @@ class Micro:
         options = {"nopython": True, "error_model": "numpy", "_nrt": False}
         compiled = CFunc(self.function, _SIGNATURE, locals={}, options=options)
         if cached:
-            compiled._cache = KernelCache(self.function, folder_digest)
+            compiled._cache = KernelCache(self.function, folder_digest, plain=True)
         compiled.compile()
         return compiled
 
@@ -115,7 +115,7 @@ def driver(**options: bool) -> Callable[[Callable], Dispatcher]:
 
     def decorate(function: Callable) -> Dispatcher:
         dispatcher = njit(nogil=True, **options)(function)
-        dispatcher._cache = KernelCache(function, folder_digest)
+        dispatcher._cache = KernelCache(function, folder_digest, plain=True)
         return dispatcher
 
     return decorate
