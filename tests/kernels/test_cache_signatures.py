@@ -1,12 +1,16 @@
-"""One compiled form of a kernel: read-only, strided and other arrays do not lead to further ones; data types do."""
+"""One compiled form of a kernel: read-only, strided and other arrays do not lead to further ones; data types do.
+
+Looked at in a process of its own: other tests call kernels with arrays that no model gives them.
+"""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
-import pytest
 from numba.core import types
 from numba.core.dispatcher import Dispatcher
 from small_models import MODELS, random_batch, random_graph, trained
@@ -40,8 +44,7 @@ def essential(kind):
     return (kind.dtype, kind.ndim) if isinstance(kind, types.Array) else kind
 
 
-@pytest.fixture(scope="module", autouse=True)
-def many_runs():
+def run_everything():
     """All models, both backends, on arrays of every make."""
     for kind in ("dense", "sparse", "embedding"):
         for data in (random_graph(1, kind=kind), random_batch(1, kind)[0]):
@@ -66,7 +69,7 @@ def others(x):
     return [x.copy(), strided, frozen, np.asfortranarray(x)]
 
 
-def test_no_kernel_is_compiled_twice_for_the_same_data_types():
+def check_forms():
     seen = 0
     for name, kernel in dispatchers().items():
         if ".dot." in name and name.rsplit(".", 1)[-1] not in ("run_serial", "run_parallel"):
@@ -78,10 +81,21 @@ def test_no_kernel_is_compiled_twice_for_the_same_data_types():
             f"{name}: {kernel.signatures}"
         )
     assert seen > 20
-
-
-def test_the_executor_has_one_form():
     from dqnumba.kernels.dot.executor import run_parallel, run_serial
 
     assert len(run_serial.signatures) == 1
     assert len(run_parallel.signatures) <= 1
+
+
+def test_no_kernel_is_compiled_twice_for_the_same_data_types():
+    here = Path(__file__)
+    code = (
+        f"import sys; sys.path[:0] = [{str(here.parent)!r}, {str(here.parent.parent)!r}]\n"
+        f"import {here.stem} as t\n"
+        "t.run_everything()\n"
+        "t.check_forms()\n"
+        "print('every kernel has one form')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "every kernel has one form" in done.stdout
