@@ -241,3 +241,21 @@ def test_sites_are_read_step_by_step():
     bound(x=other), reference(x=other)
     got, want = bound.site_codes(), reference.site_codes()
     assert got.keys() == want.keys() and all(np.array_equal(got[k], want[k]) for k in want)
+
+
+@pytest.mark.parametrize(("edges", "bits"), [(60_000, 8), (100_000, 4)])
+def test_own_codes_join_a_hub_sum_beyond_32_bits(edges, bits):
+    """GIN's sum times 2**8 leaves 32 bits in the row of a hub; its first rounding then takes 64-bit lanes."""
+    rng, nodes = np.random.default_rng(edges), edges + 300
+    source = np.concatenate([rng.integers(0, nodes, 2 * nodes), np.arange(edges)])
+    target = np.concatenate([rng.integers(0, nodes, 2 * nodes), np.full(edges, 7)])
+    x = np.abs(rng.standard_normal((nodes, FEATURES), dtype=np.float32))  # of one sign: the sums grow with the degree
+    graph = dq.Graph.from_edge_index(np.stack([source, target]), x=x, num_nodes=nodes)
+    _, imodel = trained(graph, epochs=0, model="gin", bits=(bits, bits), method="ptq")
+    bound = imodel.bind(graph, backend="dot")
+    assert bound.backend == "dot", bound.reason
+    reference = imodel.bind(graph, backend="numba")
+    assert bound().tobytes() == reference().tobytes()
+    joined = next(step.output for step in imodel.program.steps if step.op == "add_self")
+    if bits == 8:
+        assert reference.binding.registers[joined].array.dtype == np.int64, "the case is not the one meant"

@@ -13,7 +13,7 @@ from ...kernels.dot.launch import Launch, Phase, aligned, even_blocks
 from ..binding import Binding
 from ..execute import build_step
 from ..program import Program
-from . import gathering  # noqa: F401 - registers the records of the units that gather
+from . import entering, gathering  # noqa: F401 - they register the records of their units
 from .layout import Layout
 from .records import Records
 from .units import Unit, make_units

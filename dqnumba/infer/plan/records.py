@@ -9,15 +9,13 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ...graph import SparseFeatures
-from ...kernels.dot import combine, copy_rows, entry, matmul, matmul_pack, sparse
+from ...kernels.dot import combine, copy_rows, matmul, matmul_pack, sparse
 from ...kernels.dot.codes import row_bytes
 from ...kernels.dot.copy_rows import copy_rows_op
 from ...kernels.dot.fold import Fold, FoldedStage
 from ...kernels.dot.launch import Phase, aligned
 from ...kernels.dot.matmul_trust import trusted_isa
-from ...kernels.dot.requantize import requantize_op
-from ...quant import pack4
+from ...kernels.dot.requantize import Own, requantize_op
 from ..binding import Binding
 from .layout import SPARE_ROWS, Layout
 from .tables import Edges
@@ -154,45 +152,6 @@ def records_of(kind: str) -> Callable:
     return register
 
 
-@records_of("quantize")
-def _quantize(r: Records, unit: Unit) -> None:
-    a, x = unit.steps[0].attributes, r.bound.graph.x
-    inverse = np.float32(1.0 / a["scale"])
-    factor = None if a["row_factor"] is None else r.bound.factor(a["row_factor"]).astype(np.float32)
-    if isinstance(x, SparseFeatures):
-        if not -32768 <= a["qmin"] - a["zero_point"] <= a["qmax"] - a["zero_point"] <= 32767:
-            raise Unplanned(f"{unit.output}: sparse codes less their zero point of more than 16 bits")
-        r.patches += [("indptr", len(r.ops), 1), ("data", len(r.ops), 2)]
-        r.add(sparse.sparse_quantize_op(
-            starts=0, values=0, out=r.place(unit.output)[0], inverse_scale=float(inverse), zero_point=a["zero_point"],
-            low=a["qmin"], high=a["qmax"], status=r.status.ctypes.data, factors=0 if factor is None else r.held(factor),
-        ))  # fmt: skip
-        return
-    numbers = np.array([inverse, a["zero_point"], a["qmin"], a["qmax"], a["offset"]], np.float32)
-    r.keep += [numbers, factor]
-    r.patches.append(("x", len(r.ops), 1))
-    r.add(entry.quantize_op(
-        source=(0, 4 * x.shape[1], False), output=r.place(unit.output), output_kind=r.home(unit.output).kind,
-        columns=x.shape[1], numbers=numbers, factor=factor, status=r.status,
-    ))  # fmt: skip
-
-
-@records_of("lookup")
-def _lookup(r: Records, unit: Unit) -> None:
-    step, home = unit.steps[0], r.home(unit.output)
-    codes = r.bound.constant(step, "table")
-    table = aligned(len(codes), home.row_bytes)
-    if home.kind == "int8":
-        table[:, : codes.shape[1]] = codes
-    elif home.kind == "int16":
-        table[:, : 2 * codes.shape[1]] = codes.astype(np.int16).view(np.int8)
-    else:
-        table[:, : -(-codes.shape[1] // 2)] = pack4(codes).view(np.int8)
-    r.keep.append(table)
-    r.patches.append(("x", len(r.ops), 1))
-    r.add(entry.lookup_op(categories=(0, 4, False), output=r.place(unit.output), table=table))
-
-
 @records_of("matmul")
 def _matmul(r: Records, unit: Unit) -> None:
     step, a = unit.steps[0], unit.steps[0].attributes
@@ -257,7 +216,9 @@ def _add_self(r: Records, unit: Unit) -> None:
 
 @records_of("requantize")
 def _requantize(r: Records, unit: Unit) -> None:
-    step, a, source = unit.steps[0], unit.steps[0].attributes, unit.reads[0]
+    joins = unit.steps[0].op == "add_self"
+    step = unit.steps[int(joins)]
+    a, source = step.attributes, unit.reads[0]
     register = r.bound.registers[source.register]
     stages = []
     for i, stage in enumerate(a["stages"]):
@@ -273,12 +234,33 @@ def _requantize(r: Records, unit: Unit) -> None:
         reach = np.array([max(abs(register.low - zero), abs(register.high - zero))], np.float64)
     else:
         reach = reach + abs(zero)
-    exit_zero = unit.steps[-1].attributes["zero_in"] if len(unit.steps) > 1 else 0
+    own = None
+    if joins:
+        own, reach = _own(r, unit, reach)
+        if zero:
+            raise Unplanned(f"{step.output}: sums with a zero point")
+    last = unit.steps[-1]
+    exit_zero = last.attributes["zero_in"] if last.op == "dequantize" else 0
     if exit_zero and max(-a["low"], a["high"]) + abs(exit_zero) >= 1 << 31:
         raise Unplanned(f"{unit.output}: an exit that can leave 32 bits when its zero point is taken off")
-    _emit_requantize(r, unit, Fold(stages, a["zero_point"]), reach, zero, a["low"], a["high"])
-    if len(unit.steps) == 1 and r.home(unit.output).kind == "int32":
+    _emit_requantize(r, unit, Fold(stages, a["zero_point"]), reach, zero, a["low"], a["high"], own)
+    if last.op != "dequantize" and r.home(unit.output).kind == "int32":
         r.reach[unit.output] = np.array([max(abs(a["low"]), abs(a["high"]))], np.float64)
+
+
+def _own(r: Records, unit: Unit, reach: NDArray[np.float64]) -> tuple[Own, NDArray[np.float64]]:
+    """The own codes of a unit that begins with ``add_self``, and how large the joined sums can be."""
+    step, codes = unit.steps[0], unit.reads[1]
+    a, register = step.attributes, r.bound.registers[codes.register]
+    left = a["multiplier"].bit_length() - 1 - a["shift"]
+    reach = np.ldexp(reach, left) + abs(a["self_weight"]) * max(
+        abs(register.low - a["zero_in"]), abs(register.high - a["zero_in"])
+    )
+    place = r.place(codes)
+    # In 64 bits a product of 33 bits by 31 just fits; own codes of another block's scratch memory cannot be read there.
+    if (reach >= 2.0**32 * 0.999).any() or place[2]:
+        raise Unplanned(f"{step.output}: a sum on this graph can leave 33 bits")
+    return Own(place, r.home(codes).kind, a["zero_in"], a["self_weight"], left), reach
 
 
 @records_of("dequantize")
@@ -287,8 +269,9 @@ def _dequantize(r: Records, unit: Unit) -> None:
 
 
 def _emit_requantize(
-    r: Records, unit: Unit, fold: Fold, reach: NDArray[np.float64], zero: int, low: int, high: int
-) -> None:
+    r: Records, unit: Unit, fold: Fold, reach: NDArray[np.float64], zero: int, low: int, high: int,
+    own: Own | None = None,
+) -> None:  # fmt: skip
     source, last, columns = unit.reads[0], unit.steps[-1], unit.steps[0].channels
     exit_ = last.op == "dequantize"
     width = 4 * columns
@@ -304,7 +287,7 @@ def _emit_requantize(
         source=r.place(source), source_kind=r.home(source).kind, output=output,
         output_kind="float32" if exit_ else r.home(unit.output).kind, columns=columns, fold=fold, magnitude=reach,
         zero_in=zero, low=low, high=high, scale=np.asarray(last.attributes["scale"], np.float32) if exit_ else None,
-        zero_exit=last.attributes["zero_in"] if exit_ else 0,
+        zero_exit=last.attributes["zero_in"] if exit_ else 0, own=own,
     ))  # fmt: skip
     if streamed:
         r.patches.append(("out", len(r.ops), 4))

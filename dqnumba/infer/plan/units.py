@@ -115,6 +115,12 @@ def make_units(program: Program) -> list[Unit]:
         elif step.op in _ROW_WISE:
             unit = Unit(step.op, [step], [one(name) for name in step.inputs])
             after = readers.get(step.output, [])
+            if _scales_by_shift(step) and len(after) == 1 and after[0].op == "requantize":
+                # A node's own codes join the sum where it is rounded: hubs need more than 32 bits there.
+                unit.steps.append(after[0])
+                unit.kind = "requantize"
+                taken.add(after[0].output)
+                step, after = after[0], readers.get(after[0].output, [])
             if step.op == "requantize" and len(after) == 1 and after[0].op == "dequantize":
                 unit.steps.append(after[0])
                 taken.add(after[0].output)
@@ -123,6 +129,15 @@ def make_units(program: Program) -> list[Unit]:
             raise Unplanned(f"{step.op} has no vector kernel (the layout sites=\"paper\" rounds edge by edge)")
     _number_phases(units)
     return units
+
+
+def _scales_by_shift(step: Step) -> bool:
+    """Whether a step is GIN's: own codes and a sum that is multiplied by a power of two, the same for all rows."""
+    a = step.attributes
+    if step.op != "add_self" or a["row_factor"] is not None:
+        return False
+    m = a["multiplier"]
+    return m > 0 and m & (m - 1) == 0 and m.bit_length() - 1 >= a["shift"]
 
 
 def _attention_chain(logits: Step, readers: dict[str, list[Step]]) -> list[Step]:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from .codes import LOAD, STORE
 from .fold import FoldedStage
 from .micro import Micro, micro, new_op, place, put_place, stride
-from .requantize import row_entry, row_stage, row_table, stage_kind
+from .requantize import row_entry, row_stage
+from .requantize_tables import row_table, stage_kind
 from .simd import (
     add,
     broadcast,

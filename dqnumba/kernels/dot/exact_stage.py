@@ -14,16 +14,17 @@ from llvmlite import ir
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from .codes import LOAD
 from .micro import helper
-from .simd import i32x16, i64_at, i64x8, load, splat
+from .simd import i32x16, i64_at, i64x8, load, splat, subtract, zeros
 
-__all__ = ["exact_kind", "exact_stage", "exact_tables"]
+__all__ = ["exact_kind", "exact_stage", "exact_stage_with_own", "exact_tables"]
 
 
 @intrinsic
-def _stage(typingctx, x, m_even, m_odd, s_even, s_odd, b_even, b_odd):
-    """``sat32(((x * m + 2**(s - 1)) >> s) + b)`` of i32x16 x, the rest i64x8."""
-    if x != i32x16:
+def _stage(typingctx, x, left, y, weight, m_even, m_odd, s_even, s_odd, b_even, b_odd):
+    """``sat32((((x * 2**left + y * weight) * m + 2**(s - 1)) >> s) + b)`` of i32x16 x and y, the rest i64x8."""
+    if x != i32x16 or y != i32x16:
         return None
 
     def codegen(context, builder, signature, args):
@@ -40,38 +41,68 @@ def _stage(typingctx, x, m_even, m_odd, s_even, s_odd, b_even, b_odd):
             total = builder.select(builder.icmp_signed(">", total, every(-(2**31))), total, every(-(2**31)))
             return builder.bitcast(total, i32x16.ir)
 
-        pairs = builder.bitcast(args[0], wide)
-        even = side(builder.ashr(builder.shl(pairs, every(32)), every(32)), args[1], args[3], args[5])
-        odd = side(builder.ashr(pairs, every(32)), args[2], args[4], args[6])
+        def joined(pick):
+            x, y = (pick(builder.bitcast(args[k], wide)) for k in (0, 2))
+            return builder.add(builder.shl(x, args[1]), builder.mul(y, args[3]))
+
+        even = side(joined(lambda v: builder.ashr(builder.shl(v, every(32)), every(32))), args[4], args[6], args[8])
+        odd = side(joined(lambda v: builder.ashr(v, every(32))), args[5], args[7], args[9])
         lanes = [lane for k in range(0, 16, 2) for lane in (k, 16 + k)]
         return builder.shuffle_vector(even, odd, ir.Constant(index, lanes))
 
-    return i32x16(x, *(i64x8,) * 6), codegen
+    return i32x16(x, i64x8, y, *(i64x8,) * 7), codegen
+
+
+@functools.cache
+def _numbers(kind: str) -> Callable:
+    """The function ``(x, left, y, weight, op, k, v, i)`` that fetches the numbers of stage k and takes it."""
+
+    @helper
+    def channel(x, left, y, weight, op, k, v, i):
+        f, at = op + 8 * (24 + 4 * k), v * 128
+        m, s, b = i64_at(f) + at, i64_at(f + 8) + at, i64_at(f + 24) + at
+        return _stage(x, left, y, weight, load(i64x8, m), load(i64x8, m + 64), load(i64x8, s), load(i64x8, s + 64),
+                      load(i64x8, b), load(i64x8, b + 64))  # fmt: skip
+
+    @helper
+    def row(x, left, y, weight, op, k, v, i):
+        f = op + 8 * (24 + 4 * k)
+        entry, b = 8 * i * i64_at(f + 16), i64_at(f + 24) + v * 128
+        m, s = splat(i64x8, i64_at(i64_at(f) + entry)), splat(i64x8, i64_at(i64_at(f + 8) + entry))
+        return _stage(x, left, y, weight, m, m, s, s, load(i64x8, b), load(i64x8, b + 64))
+
+    return {"channel": channel, "row": row}[kind]
 
 
 @functools.cache
 def exact_stage(kind: str) -> Callable:
     """The function ``(x, op, k, v, i)`` of stage k on vector v of row i; kinds: "channel", "row", "" for none."""
+    take = _numbers(kind or "row")
 
     @helper
-    def channel(x, op, k, v, i):
-        f, at = op + 8 * (24 + 4 * k), v * 128
-        m, s, b = i64_at(f) + at, i64_at(f + 8) + at, i64_at(f + 24) + at
-        return _stage(x, load(i64x8, m), load(i64x8, m + 64), load(i64x8, s), load(i64x8, s + 64), load(i64x8, b),
-                      load(i64x8, b + 64))  # fmt: skip
-
-    @helper
-    def row(x, op, k, v, i):
-        f = op + 8 * (24 + 4 * k)
-        entry, b = 8 * i * i64_at(f + 16), i64_at(f + 24) + v * 128
-        m, s = splat(i64x8, i64_at(i64_at(f) + entry)), splat(i64x8, i64_at(i64_at(f + 8) + entry))
-        return _stage(x, m, m, s, s, load(i64x8, b), load(i64x8, b + 64))
+    def stage(x, op, k, v, i):
+        return take(x, zeros(i64x8), zeros(i32x16), zeros(i64x8), op, k, v, i)
 
     @helper
     def nothing(x, op, k, v, i):
         return x
 
-    return {"channel": channel, "row": row, "": nothing}[kind]
+    return stage if kind else nothing
+
+
+@functools.cache
+def exact_stage_with_own(kind: str, own: str) -> Callable:
+    """:func:`exact_stage` for sums that own codes are added to first, in 64 bits; fields 51 to 56 of the record."""
+    take, get = _numbers(kind), LOAD[own]
+
+    @helper
+    def stage(x, op, k, v, i):
+        base, step = i64_at(op + 8 * 51), i64_at(op + 8 * 52)
+        y = subtract(get(base + i * step, v), splat(i32x16, i64_at(op + 8 * 54)))
+        left, weight = splat(i64x8, i64_at(op + 8 * 56)), splat(i64x8, i64_at(op + 8 * 55))
+        return take(x, left, y, weight, op, k, v, i)
+
+    return stage
 
 
 def exact_kind(multiplier: NDArray[np.int64]) -> str:

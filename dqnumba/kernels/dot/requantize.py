@@ -4,23 +4,26 @@ The steps are those of :mod:`.fold`; rows that are not proven safe take the refe
 Fields of the record: 1 source, 4 output (places), 7 columns, 8 low, 9 high, 10 zero_in, 11 flags of the unsafe rows;
 12 + 4 k fast stage k: table, offset in it of each row (0: the same for all), constants; 24 + 4 k stage k as the
 reference has it; 45, 46 clamp of the exact result less the output's zero point, 47 scales of the exit, 48 zero of the
-exit, 49 flags a row, 50 the output's zero point.
+exit, 49 flags a row, 50 the output's zero point; 51 place of own codes, 54 their zero, 55 weight, 56 left shift of
+the sum.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .codes import LOAD, STORE
 from .cpu import features
-from .exact_stage import exact_kind, exact_stage, exact_tables
-from .fold import Fold, FoldedStage
+from .exact_stage import exact_kind, exact_stage, exact_stage_with_own, exact_tables
+from .fold import Fold
 from .matmul_pack import aligned_zeros
 from .micro import Micro, helper, micro, new_op, place, put_place, stride
+from .requantize_tables import channel_table, padded, row_table, stage_kind
 from .simd import (
     add,
     broadcast,
@@ -42,7 +45,7 @@ from .simd import (
 )
 from .simd_quant import high_product, pack_bytes, pack_bytes_avx512, to_float
 
-__all__ = ["OUTPUTS", "channel_table", "requantize_op", "row_entry", "row_stage", "row_table", "stage_kind"]
+__all__ = ["OUTPUTS", "Own", "requantize_op", "row_entry", "row_stage"]
 
 OUTPUTS = (*STORE, "float32")
 _INT32_MIN, _INT32_MAX = -(1 << 31), (1 << 31) - 1
@@ -126,10 +129,28 @@ def _finish(output: str) -> Callable:
 
 
 @functools.cache
-def _kernel(source: str, kinds: tuple[str, ...], output: str, zero: bool, clamp: bool, exact: tuple[str, ...]) -> Micro:
-    """The kernel for kinds of fast stages; ``exact`` are those of the unsafe rows' stages, empty if all are safe."""
+def _joined(own: str) -> Callable:
+    """The function ``x * 2**far + weight * (own code - zero)``."""
+    get = LOAD[own or "int8"]
+
+    @helper
+    def joined(x, row, v, zero, weight, far):
+        return add(shift_left(x, far), multiply(subtract(get(row, v), zero), weight))
+
+    return joined
+
+
+@functools.cache
+def _kernel(
+    source: str, kinds: tuple[str, ...], output: str, zero: bool, clamp: bool, exact: tuple[str, ...], own: str
+) -> Micro:
+    """The kernel for kinds of fast stages; ``exact`` are those of the unsafe rows' stages, empty if all are safe;
+    ``own`` is the kind of the codes that are added to the sums, empty without."""
     first, second, third = (row_stage(kind) for kind in (*kinds, "", "", "")[:3])
     exact1, exact2, exact3 = (exact_stage(kind) for kind in (*exact, "", "", "")[:3])
+    if own and exact:
+        exact1 = exact_stage_with_own(exact[0], own)
+    joined = _joined(own)
     flagged = len(exact) > 0
     by_four = output == "int8"
     load_vector = LOAD[source]
@@ -146,14 +167,18 @@ def _kernel(source: str, kinds: tuple[str, ...], output: str, zero: bool, clamp:
         t0, t1, t2 = i64_at(op + 96), i64_at(op + 128), i64_at(op + 160)
         c0, c1, c2 = i64_at(op + 112), i64_at(op + 144), i64_at(op + 176)
         scale = exit_scale(op, 0)
+        b, b_step = place(op, 51, start, scratch), stride(op, 51)
+        own_zero, weight = splat(i32x16, i64_at(op + 432)), splat(i32x16, i64_at(op + 440))
+        far = splat(i32x16, i64_at(op + 448))
         for i in range(start, stop):
-            row, out = a + i * a_step, o + i * o_step
+            row, out, mine = a + i * a_step, o + i * o_step, b + i * b_step
             if flagged:
                 if i8_at(i64_at(op + 88) + i * i64_at(op + 8 * 49)):
                     for v in range(vectors):
                         x = load_vector(row, v)
                         if zero:
                             x = subtract(x, zero_in)
+                        # Its first stage adds the own codes in 64 bits.
                         x = exact3(exact2(exact1(x, op, 0, v, i), op, 1, v, i), op, 2, v, i)
                         x = minimum(maximum(x, splat(i32x16, i64_at(op + 360))), splat(i32x16, i64_at(op + 368)))
                         finish(out, v, add(x, splat(i32x16, i64_at(op + 400))), columns, zero_exit, scale)
@@ -173,6 +198,10 @@ def _kernel(source: str, kinds: tuple[str, ...], output: str, zero: bool, clamp:
                     if zero:
                         w, x = subtract(w, zero_in), subtract(x, zero_in)
                         y, z = subtract(y, zero_in), subtract(z, zero_in)
+                    if own:
+                        w, x = joined(w, mine, v, own_zero, weight, far), joined(x, mine, v + 1, own_zero, weight, far)
+                        y = joined(y, mine, v + 2, own_zero, weight, far)
+                        z = joined(z, mine, v + 3, own_zero, weight, far)
                     w, x = first(w, v, t0, c0, m0, l0, d0, r0), first(x, v + 1, t0, c0, m0, l0, d0, r0)
                     y, z = first(y, v + 2, t0, c0, m0, l0, d0, r0), first(z, v + 3, t0, c0, m0, l0, d0, r0)
                     w, x = second(w, v, t1, c1, m1, l1, d1, r1), second(x, v + 1, t1, c1, m1, l1, d1, r1)
@@ -188,6 +217,8 @@ def _kernel(source: str, kinds: tuple[str, ...], output: str, zero: bool, clamp:
                 x = load_vector(row, v)
                 if zero:
                     x = subtract(x, zero_in)
+                if own:
+                    x = joined(x, mine, v, own_zero, weight, far)
                 x = first(x, v, t0, c0, m0, l0, d0, r0)
                 x = second(x, v, t1, c1, m1, l1, d1, r1)
                 x = third(x, v, t2, c2, m2, l2, d2, r2)
@@ -197,48 +228,19 @@ def _kernel(source: str, kinds: tuple[str, ...], output: str, zero: bool, clamp:
                 v += 1
 
     name = "_".join(["requantize", source, *kinds, output, *(n for n, on in zip(("zero", "clamp", "flagged"),
-                    (zero, clamp, flagged), strict=True) if on), *exact])  # fmt: skip
+                    (zero, clamp, flagged), strict=True) if on), *exact, *(["own", own] if own else [])])  # fmt: skip
     kernel.__name__ = kernel.__qualname__ = name
     return micro(kernel)
 
 
-def stage_kind(stage: FoldedStage) -> str:
-    """The kernel's kind of a folded stage: a row's stage knows which of its shifts are needed."""
-    if stage.kind != "row":
-        return stage.kind
-    if len(stage.multiplier) == 1:
-        return "tensor_left" if stage.left[0] else "tensor"
-    left, down = stage.left.any(), stage.down.any()
-    return "row" if left and down else "row_left" if left else "row_down"
+class Own(NamedTuple):
+    """A node's own codes beside the sum over its neighbours: ``sum * 2**left + weight * (code - zero)``."""
 
-
-def row_table(stage: FoldedStage) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Multiplier, left, down and right of each kind of row, (kinds, 4), and the byte offset of each row's entry."""
-    entries = np.stack([stage.multiplier, stage.left, stage.down, stage.right + stage.down], axis=1)
-    if len(entries) == 1:
-        return np.ascontiguousarray(entries.astype(np.int32)), np.zeros(0, np.int32)
-    # Multiplier and shift tell rows apart; few differ, since they come from degrees.
-    _, first, inverse = np.unique(stage.multiplier * 64 + stage.shift, return_index=True, return_inverse=True)
-    return np.ascontiguousarray(entries[first].astype(np.int32)), (16 * inverse).astype(np.int32)
-
-
-def channel_table(stage: FoldedStage, columns: int) -> NDArray[np.int32]:
-    """For each vector of 16 channels: multipliers, those of the odd channels in the even lanes, left shifts, constants
-    and right shifts; (vectors, 5, 16) int32."""
-    m = _padded(stage.multiplier).reshape(-1, 16)
-    odd = np.zeros_like(m)
-    odd[:, 0::2] = m[:, 1::2]
-    constant = _padded(np.broadcast_to(stage.constant, (columns,)) << stage.down).reshape(-1, 16)
-    rows = [m, odd, _padded(stage.left).reshape(-1, 16), constant, _padded(stage.right + stage.down).reshape(-1, 16)]
-    return np.ascontiguousarray(np.stack(rows, axis=1).astype(np.int32))
-
-
-def _padded(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Columns up to a multiple of 16, zeros behind."""
-    width = -(-values.shape[-1] // 16) * 16
-    out = np.zeros((*values.shape[:-1], width), np.int64)
-    out[..., : values.shape[-1]] = values
-    return out
+    place: tuple[int, int, bool]
+    kind: str
+    zero: int
+    weight: int
+    left: int
 
 
 def requantize_op(
@@ -255,6 +257,7 @@ def requantize_op(
     high: int,
     scale: NDArray[np.float32] | None = None,
     zero_exit: int = 0,
+    own: Own | None = None,
 ) -> tuple[NDArray[np.int64], list[NDArray]]:
     """The record of a requantization, and the tables that it points to.
 
@@ -271,6 +274,8 @@ def requantize_op(
     zero_in, low, high : int
         Zero point of the source; clamp of the result.
     scale, zero_exit : for "float32": ``float32(result - zero_exit) * scale``, (C,) or a scalar.
+    own : Own, optional
+        Codes of the same rows, added to the sums first; ``magnitude`` bounds the result, below 2**32.
     """
     safe = fold.safe_rows(magnitude)
     flagged = not safe.all()
@@ -278,7 +283,7 @@ def requantize_op(
     full = (low, high) in ((_INT32_MIN, _INT32_MAX), *([(-128, 127)] if output_kind == "int8" else []))
     kinds = tuple(stage_kind(stage) for stage in fold.folded) if fold.usable else ("none",)
     exact = tuple(exact_kind(multiplier) for multiplier, _, _ in fold.stages) if flagged else ()
-    op = new_op(_kernel(source_kind, kinds, output_kind, zero_in != 0, not full, exact))
+    op = new_op(_kernel(source_kind, kinds, output_kind, zero_in != 0, not full, exact, own.kind if own else ""))
     put_place(op, 1, *source)
     put_place(op, 4, *output)
     op[7:11] = columns, low, high, zero_in
@@ -305,7 +310,7 @@ def requantize_op(
             op[13 + 4 * k] = address(offsets)
         shift = stage.down[0] if len(stage.multiplier) == 1 else 0
         constant = np.broadcast_to(stage.constant, (columns,)) << shift
-        op[14 + 4 * k] = address(_padded(constant).astype(np.int32))
+        op[14 + 4 * k] = address(padded(constant).astype(np.int32))
     if flagged:
         rows = np.broadcast_to(~safe, (len(safe),)).astype(np.int8)
         op[11] = address(rows)
@@ -316,8 +321,11 @@ def requantize_op(
     op[45] = max(low - fold.zero_point, _INT32_MIN)
     op[46] = min(high - fold.zero_point, _INT32_MAX)
     op[50], op[48] = fold.zero_point, zero_exit
+    if own:
+        put_place(op, 51, *own.place)
+        op[54:57] = own.zero, own.weight, own.left
     if scale is not None:
-        padded = np.zeros(-(-columns // 16) * 16, np.float32)
-        padded[:columns] = scale
-        op[47] = address(padded)
+        scales = np.zeros(-(-columns // 16) * 16, np.float32)
+        scales[:columns] = scale
+        op[47] = address(scales)
     return op, keep

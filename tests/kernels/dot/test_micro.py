@@ -91,7 +91,7 @@ def test_found_on_disk_by_the_next_process(tmp_path):
         import numpy as np
         from dqnumba.kernels.dot.combine import head_sum
         from dqnumba.kernels.dot.requantize import _kernel
-        kernel = _kernel("int32", ("tensor",), "int8", False, False, ())
+        kernel = _kernel("int32", ("tensor",), "int8", False, False, (), "")
         kernel.address, head_sum.address
         print(kernel.was_cached, head_sum.was_cached)
     """)
