@@ -43,6 +43,7 @@ class Binding:
         self.registers: dict[str, Register] = {}
         self.graph_ptr = graph.graph_ptr if graph.graph_ptr is not None else np.array([0, graph.num_nodes], np.int64)
         self._factors: dict[str, NDArray[np.float64]] = {}
+        self._levels: dict[str, tuple[NDArray[np.float64], NDArray[np.intp]]] = {}
 
     def count(self, rows: str) -> int:
         """Number of rows of a kind; edges are counted with every node's self-loop."""
@@ -96,7 +97,9 @@ class Binding:
         """(multiplier * 2**-shift) times a row factor as integer pairs, shape (R, 1), or (1, 1) without a factor."""
         if name is None:
             return np.array([[multiplier]], np.int64), np.array([[shift]], np.int64)
-        values, inverse = np.unique(self.factor(name), return_inverse=True)
+        if name not in self._levels:  # degrees repeat, and so do the layers that ask
+            self._levels[name] = np.unique(self.factor(name), return_inverse=True)
+        values, inverse = self._levels[name]
         m, s = quantize_multiplier(np.ldexp(float(multiplier), -shift) * values)
         return m[inverse].reshape(-1, 1), s[inverse].reshape(-1, 1)
 

@@ -11,8 +11,9 @@ from small_models import random_batch, random_graph, trained
 from dqnumba.infer.binding import Binding
 from dqnumba.infer.execute import build_step
 from dqnumba.infer.plan.layout import SPARE_ROWS, Layout
-from dqnumba.infer.plan.tables import PAD, Edges
+from dqnumba.infer.plan.tables import Edges
 from dqnumba.infer.plan.units import Unplanned, make_units
+from dqnumba.kernels.dot.gather_vectors import PREFETCH_PAD
 
 CASES = [
     (model, readout, residual, kind, bits)
@@ -119,5 +120,5 @@ def test_edges_of_a_graph(loops):
     assert np.array_equal(listed.terms, degree) and np.array_equal(inline.terms, degree)
     assert inline.own == (loops == "add") and not listed.own
     for edges in (listed, inline):
-        assert len(edges.indices) == edges.indptr[-1] + PAD and edges.indices.max() < graph.num_nodes
+        assert len(edges.indices) == edges.indptr[-1] + PREFETCH_PAD and edges.indices.max() < graph.num_nodes
     assert np.array_equal(listed.indices[: listed.indptr[-1]], expected.indices)

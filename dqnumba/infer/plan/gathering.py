@@ -34,7 +34,7 @@ def _neighbor_sum(r: Records, unit: Unit) -> None:
     common = {"indices": r.held(edges.indices), "x": x, "x_stride": stride, "channels": source.channels,
               "zero": unit.steps[0].attributes["zero_in"]}  # fmt: skip
     starts, out, own = r.held(edges.indptr), r.place(unit.output), (x, stride, False) if edges.own else None
-    hubs = split_hubs(edges.indptr, hub_limit(len(edges.indices), r.threads))
+    hubs = split_hubs(edges.indptr, hub_limit(int(edges.indptr[-1]), r.threads))
     if hubs is None:
         r.add(make(out=out, starts=starts, stops=starts + 8, own=own, **common))
         return

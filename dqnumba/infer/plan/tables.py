@@ -1,4 +1,4 @@
-"""Tables that belong to a graph: padded indices, row factors, and how large the values of each row can be."""
+"""Tables that belong to a graph: padded indices, and how many rows meet in each row."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...graph import Graph
+from ...kernels.dot.gather_vectors import pad_indices
 
 __all__ = ["Edges"]
-
-PAD = 128
-"""Further entries behind the indices: kernels ask for rows ahead of time."""
 
 
 class Edges:
@@ -31,9 +29,7 @@ class Edges:
         self.own = loops == "add" and inline
         adjacency = graph.adjacency("remove" if self.own else loops)
         self.indptr = adjacency.indptr
-        self.indices = np.zeros(len(adjacency.indices) + PAD, np.int32)
-        self.indices[: len(adjacency.indices)] = adjacency.indices
-        self.num_rows = adjacency.num_rows
+        self.indices = pad_indices(adjacency.indices)
 
     @cached_property
     def terms(self) -> NDArray[np.int64]:

@@ -36,7 +36,8 @@ class Unit:
     Attributes
     ----------
     kind : str
-        The operation of its first step, ``"attention"``, or ``"scores"``.
+        The operation of its first step, or ``"attention"``; own codes that join a sum where it is rounded count as its
+        ``"requantize"``.
     steps : list of Step
         In the order of the program.
     reads : list of Source

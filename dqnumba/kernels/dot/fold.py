@@ -18,7 +18,7 @@ The output's zero point merges like a bias. Last, only the upper half of the 64-
 
 So most requantizations are one multiplication, one addition and one shift a lane. They are right where every step fits
 32 bits, for then no stage saturates either; :meth:`Fold.safe_rows` says for which rows of a graph that is certain. The
-others (hubs) take the reference's steps, one number at a time.
+others (hubs) take the reference's steps in 64-bit lanes, :mod:`.exact_stage`.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..integer_threads import threads_for
 from .executor import run_parallel, run_serial
+from .matmul_pack import aligned_zeros
 from .micro import FIELDS
 
 __all__ = ["BLOCK_ROWS", "Launch", "Phase", "aligned", "even_blocks", "run"]
@@ -24,9 +25,7 @@ _memory = threading.local()
 
 def aligned(rows: int, row_bytes: int) -> NDArray[np.int8]:
     """Zeros (rows, row_bytes) int8 whose first byte stands on a 64-byte boundary; the base keeps the whole block."""
-    block = np.zeros(rows * row_bytes + 64, np.int8)
-    skip = -block.ctypes.data % 64
-    return block[skip : skip + rows * row_bytes].reshape(rows, row_bytes)
+    return aligned_zeros((rows, row_bytes), np.int8)
 
 
 def even_blocks(rows: int, size: int = BLOCK_ROWS) -> NDArray[np.int64]:
