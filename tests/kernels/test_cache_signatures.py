@@ -23,7 +23,6 @@ from dqnumba.kernels._twin import Twin
 TWO_FORMS = {
     "dqnumba.kernels.csr_float.csr_sum": "the graph's edges, and the reversed ones for the gradient",
     "dqnumba.kernels.csr_float._first_row": "called by csr_sum; seen where that is compiled and not loaded from disk",
-    "dqnumba.kernels.csr_float._sum_row": "called by csr_sum",
     "dqnumba.kernels.csr_float.gather_rows": "the graph's features, and a layer's",
     "dqnumba.kernels.fake_quant.fake_quantize": "the graph's features, and a layer's",
     "dqnumba.kernels.select._extremes": "the graph's features, and a layer's",
