@@ -7,9 +7,9 @@ import random
 import threading
 import tracemalloc
 
-import numba
 import numpy as np
 import pytest
+from plan_checks import check
 from small_models import CATEGORIES, CLASSES, FEATURES, features, random_batch, random_graph, trained
 from small_models import MODELS as NETS
 
@@ -18,8 +18,6 @@ from dqnumba.graph import SparseFeatures
 from dqnumba.infer.plan import Plan
 from dqnumba.kernels import integer_threads
 from dqnumba.kernels.dot import hubs
-from dqnumba.kernels.dot.executor import run_serial
-from dqnumba.kernels.dot.launch import aligned
 
 MODELS = ("gcn", "gat", "gin", "sage")
 BITS = ((8, 8), (4, 4), (2, 2), (6, 6), (4, 8), (8, 4))
@@ -35,41 +33,6 @@ LATER = "sparse codes that a later layer reads"
 def threads_at_once(monkeypatch):
     """Every plan may use threads, however small its graph."""
     monkeypatch.setattr(integer_threads, "PARALLEL_WORK", 1)
-
-
-def on_threads(count, call):
-    before = numba.get_num_threads()
-    numba.set_num_threads(min(count, before))
-    try:
-        return call()
-    finally:
-        numba.set_num_threads(before)
-
-
-def backwards(plan):
-    """Run a plan again with the blocks of each phase from the last to the first: threads may finish them in any order,
-    and a block that writes into the rows of its neighbour shows at once."""
-    launch = plan.launch
-    tables = [
-        (first, last, entry + b, 1) for first, last, entry, count in launch._phases for b in reversed(range(count))
-    ]
-    run_serial(np.array(tables, np.int64).reshape(-1, 4), launch.ops, launch._bounds, aligned(1, launch._scratch_bytes))
-
-
-def check(imodel, data, *, x=None, repeats=2):
-    """Bytes of the reference on 1 and 2 threads; the bound model."""
-    bound = imodel.bind(data, backend="dot")
-    want = imodel.bind(data, backend="reference")(x=x).tobytes()
-    for threads in (1, 2):
-        for _ in range(repeats):
-            assert on_threads(threads, lambda: bound(x=x)).tobytes() == want, f"{threads} threads"
-    if bound.backend == "dot" and x is None:  # the graph's own features are kept, others may be a copy that is gone
-        out = bound()
-        bound(out=out)  # leaves its address in the plan
-        out[:] = np.nan
-        backwards(bound._plan)
-        assert out.tobytes() == want, "blocks that do not keep to their own rows"
-    return bound
 
 
 @pytest.mark.parametrize("index", range(len(CASES)), ids=lambda k: "-".join(map(str, CASES[k])))

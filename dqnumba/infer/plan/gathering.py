@@ -27,14 +27,16 @@ def _terms(r: Records, unit: Unit, counts: np.ndarray) -> None:
 def _neighbor_sum(r: Records, unit: Unit) -> None:
     source, edges = unit.gathers[0], r.edges(unit)
     _terms(r, unit, edges.terms)
-    x, stride, _ = r.place(source)
+    x, stride, room = r.place(source)
     make = {"int8": neighbor_sum_ops, "int4": packed_sum_ops}.get(r.home(source).kind)
     if make is None:
         raise Unplanned(f"{source.register}: neighbours with codes of 16 bits")
     common = {"indices": r.held(edges.indices), "x": x, "x_stride": stride, "channels": source.channels,
               "zero": unit.steps[0].attributes["zero_in"]}  # fmt: skip
-    starts, out, own = r.held(edges.indptr), r.place(unit.output), (x, stride, False) if edges.own else None
-    hubs = split_hubs(edges.indptr, hub_limit(int(edges.indptr[-1]), r.threads))
+    if room:
+        common["room"] = room
+    starts, out, own = r.held(edges.indptr), r.place(unit.output), (x, stride, room) if edges.own else None
+    hubs = None if r.layout.ranges else split_hubs(edges.indptr, hub_limit(int(edges.indptr[-1]), r.threads))
     if hubs is None:
         r.add(make(out=out, starts=starts, stops=starts + 8, own=own, **common))
         return
@@ -78,22 +80,22 @@ def _attention(r: Records, unit: Unit) -> None:
 def _pool_sum(r: Records, unit: Unit) -> None:
     source = unit.gathers[0]
     _terms(r, unit, np.diff(r.bound.graph_ptr))
-    x, stride, _ = r.place(source)
+    x, stride, room = r.place(source)
     starts = r.held(r.bound.graph_ptr)
     r.add(pool_sum_ops(
         out=r.place(unit.output), starts=starts, stops=starts + 8, x=x, x_stride=stride, channels=source.channels,
-        zero=unit.steps[0].attributes["zero_in"], bits=16 if r.home(source).kind == "int16" else 8,
+        zero=unit.steps[0].attributes["zero_in"], bits=16 if r.home(source).kind == "int16" else 8, room=room,
     ))  # fmt: skip
 
 
 @records_of("pool_max")
 def _pool_max(r: Records, unit: Unit) -> None:
     source = unit.gathers[0]
-    x, stride, _ = r.place(source)
+    x, stride, room = r.place(source)
     starts = r.held(r.bound.graph_ptr)
     if r.home(source).kind != r.home(unit.output).kind:
         raise Unplanned(f"{unit.output}: a maximum that is kept in another form than its codes")
     r.add(pool_max_ops(
         out=r.place(unit.output), starts=starts, stops=starts + 8, x=x, x_stride=stride, channels=source.channels,
-        empty=unit.steps[0].attributes["empty"], bits=16 if r.home(source).kind == "int16" else 8,
+        empty=unit.steps[0].attributes["empty"], bits=16 if r.home(source).kind == "int16" else 8, room=room,
     ))  # fmt: skip

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...kernels.dot.codes import kind_of, row_bytes
+from ...kernels.dot.micro import LOCAL, RANGE
+from ...kernels.dot.ranges import HEADER
 from ..binding import Binding
 from .memory import Stretch, arrange
+from .ranges import Ranges, closed_boundaries, group_rows
 from .units import Source, Unit, Unplanned
 
 __all__ = ["SPARE_ROWS", "Home", "Layout"]
@@ -20,6 +23,9 @@ _CACHE = 150_000
 """Bytes of scratch memory that a block should not exceed. A first-level cache would hold less, but blocks of few rows
 fill tiles badly (measured: 5 % of a model of 256 channels)."""
 
+_RANGE_BYTES = 400_000
+"""Bytes of a range's rows between phases: a part of a second-level cache."""
+
 
 @dataclass
 class Home:
@@ -30,14 +36,19 @@ class Home:
     kind : str
         "int4", "int8", "int16", "int32" or "float32".
     row_bytes : int
-    local : bool
-        In a thread's scratch memory; ``offset`` is then an offset there, else one in the workspace.
+    room : int
+        0: in the workspace, where ``offset`` counts from; LOCAL, RANGE: in a thread's scratch memory.
     """
 
     kind: str
     row_bytes: int
-    local: bool
+    room: int
     offset: int = 0
+
+    @property
+    def local(self) -> bool:
+        """Whether it holds a block of rows only."""
+        return self.room == LOCAL
 
 
 class Layout:
@@ -50,9 +61,18 @@ class Layout:
         Of the same program, with the bounds of every register.
     compact : dict
         Bytes of a row for registers whose rows shall lie close.
+    threads : int
+        Range by range, each of them should get some. 0: not range by range.
+
+    Attributes
+    ----------
+    ranges : Ranges or None
+        If the graph falls into parts, and the program has more than one phase.
+    range_bytes : int
+        Memory of a thread for a range.
     """
 
-    def __init__(self, units: list[Unit], bound: Binding, compact: dict[str, int]) -> None:
+    def __init__(self, units: list[Unit], bound: Binding, compact: dict[str, int], threads: int = 0) -> None:
         self.homes: dict[str, Home] = {}
         self.scratch_extra: dict[tuple[int, str], int] = {}
         self.block_rows: dict[tuple[int, str], int] = {}
@@ -66,8 +86,20 @@ class Layout:
                     if source.start % 2:
                         self._odd.add(source.register)
         self._readers = readers
-        for unit in units:
-            self._settle(unit, compact)
+        self.ranges: Ranges | None = None
+        self.range_bytes = 0
+        if threads and units[-1].phase:
+            for unit in units:
+                self._settle(unit, compact, RANGE)
+            rows = _RANGE_BYTES // max(1, self._arrange_range(1, spare=0))
+            whole_graphs = bound.graph_ptr if any(unit.rows != "node" for unit in units) else None
+            closed, indptr = closed_boundaries(bound.graph), bound.graph.adjacency("keep").indptr
+            self.ranges = group_rows(closed, indptr, whole_graphs, rows, threads)
+        if self.ranges:
+            self.range_bytes = self._arrange_range(self.ranges.most)
+        else:
+            for unit in units:
+                self._settle(unit, compact, 0)
         self.scratch_bytes = self._arrange_scratch()
         self.workspace_bytes = self._arrange_workspace()
 
@@ -82,9 +114,12 @@ class Layout:
             start, source = source.start, source.register
         home = self.homes[source]
         shift = {"int4": start // 2, "int8": start, "int16": 2 * start, "int32": 4 * start}[home.kind]
-        return home.offset + shift + (0 if home.local else base), home.row_bytes, home.local
+        if home.room == RANGE:
+            base = -HEADER - self.range_bytes
+        return home.offset + shift + (0 if home.local else base), home.row_bytes, home.room
 
-    def _settle(self, unit: Unit, compact: dict[str, int]) -> None:
+    def _settle(self, unit: Unit, compact: dict[str, int], shared: int) -> None:
+        """Choose the home of what a unit writes; ``shared`` is the room of registers that outlive a block."""
         register = self._bound.registers[unit.output]
         readers = self._readers.get(unit.output, [])
         if unit is self._units[-1]:
@@ -95,7 +130,7 @@ class Layout:
         if register.sparse is not None:
             if not local:
                 raise Unplanned(f"{unit.output}: sparse codes that a later layer reads")
-            self.homes[unit.output] = Home("int16", 2, False)  # one code a stored entry, its zero point taken off
+            self.homes[unit.output] = Home("int16", 2, 0)  # one code a stored entry, its zero point taken off
             return
         if register.array.dtype == "int64":
             raise Unplanned(f"{unit.output}: a sum on this graph can leave 32 bits")
@@ -103,12 +138,14 @@ class Layout:
         sums = unit.kind not in _GIVES_CODES or register.array.dtype == "int32"
         kind = "int32" if sums else kind_of(register.low, register.high)
         pooled = any(other.kind.startswith("pool") for other, _ in readers)
-        if kind == "int4" and (local or pooled or unit.output in self._odd):
+        if unit.rows != "node":
+            shared = 0
+        if kind == "int4" and (local or shared or pooled or unit.output in self._odd):
             kind = "int8"  # nothing to gain in a cache, where a matrix product reads bytes
         width = compact.get(unit.output) or row_bytes(kind, channels)
         if kind == "int32" and (local or unit.kind != "matmul"):  # whole vectors are written; see Records.sums
             width = max(width, 64)
-        self.homes[unit.output] = Home(kind, width, local)
+        self.homes[unit.output] = Home(kind, width, LOCAL if local else shared)
 
     def _last_use(self, unit: Unit, moment: dict[int, int]) -> int:
         return max([moment[id(unit)], *(moment[id(other)] for other, _ in self._readers.get(unit.output, []))])
@@ -136,17 +173,32 @@ class Layout:
             largest = max(largest, size)
         return largest
 
+    def _arrange_range(self, rows: int, spare: int = SPARE_ROWS) -> int:
+        """Offsets of the registers that live as long as a range of ``rows`` rows."""
+        phases = {id(unit): unit.phase for unit in self._units}
+        found = [(u, self.homes[u.output]) for u in self._units if u.output in self.homes]
+        found = [(u, home) for u, home in found if home.room == RANGE]
+        stretches = [
+            Stretch(home.row_bytes * (rows + spare) + (64 if spare else 0), u.phase, self._last_use(u, phases))
+            for u, home in found
+        ]
+        size = arrange(stretches)
+        for (_, home), stretch in zip(found, stretches, strict=True):
+            home.offset = stretch.offset
+        return size
+
     def _arrange_workspace(self) -> int:
         phases = {id(unit): unit.phase for unit in self._units}
         stretches, homes = [], []
         for unit in self._units:
             home = self.homes.get(unit.output)
-            if home is None or home.local:
+            if home is None or home.room:
                 continue
             register = self._bound.registers[unit.output]
             rows = len(register.array) + (64 if register.sparse is not None else SPARE_ROWS)
-            last = self._last_use(unit, phases)
-            stretches.append(Stretch(rows * home.row_bytes + 64, unit.phase, last))
+            # Range by range, one thread may be at the last phase while another is at the first.
+            first, last = (0, self._units[-1].phase) if self.ranges else (unit.phase, self._last_use(unit, phases))
+            stretches.append(Stretch(rows * home.row_bytes + 64, first, last))
             homes.append(home)
         size = arrange(stretches)
         for home, stretch in zip(homes, stretches, strict=True):

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from ...graph import Graph, SparseFeatures
 from ...kernels.dot.blocks import row_blocks
 from ...kernels.dot.launch import Launch, Phase, aligned, even_blocks
+from ...kernels.dot.ranges import RangeLaunch
 from ..binding import Binding
 from ..execute import build_step
 from ..program import Program
 from . import entering, gathering  # noqa: F401 - they register the records of their units
 from .layout import Layout
 from .records import Records
-from .units import Unit, make_units
+from .units import Unit, Unplanned, make_units
 
 __all__ = ["Plan"]
 
@@ -33,7 +35,7 @@ class Plan:
     Attributes
     ----------
     workspace_bytes : int
-        Memory shared by the threads, beside the tables of the graph.
+        Memory between input and output, beside what blocks need for themselves and the tables of the graph.
     rows, channels : int
         Of the result.
 
@@ -50,13 +52,25 @@ class Plan:
         bound = Binding(program, graph, None)
         for step in program.steps:
             build_step(bound, step)
-        compact: dict[str, int] = {}
-        layout = Layout(units, bound, compact)
-        self._workspace = aligned(1, layout.workspace_bytes + 64)
-        self.workspace_bytes = layout.workspace_bytes
+        self.rows, self.channels = bound.registers[program.steps[-1].output].array.shape
         self.status = np.zeros(1, np.int64)
+        layout = Layout(units, bound, {}, numba.config.NUMBA_NUM_THREADS)
+        if layout.ranges:
+            try:
+                self._make(units, bound, layout)
+                return
+            except Unplanned:  # what only the other way covers
+                layout = Layout(units, bound, {})
+        self._make(units, bound, layout)
+
+    def _make(self, units: list[Unit], bound: Binding, layout: Layout) -> None:
+        threads = numba.config.NUMBA_NUM_THREADS
+        self._workspace = aligned(1, layout.workspace_bytes + 64)
+        self.workspace_bytes = layout.workspace_bytes + threads * layout.range_bytes
         records = Records(bound, layout, self._workspace.ctypes.data, self.status)
         phases: list[Phase] = []
+        firsts: list[NDArray[np.int64]] = []
+        ranges = layout.ranges
         patches: list[tuple[str, int, int]] = []
         count = 0
         for group in sorted({layout.group(unit): None for unit in units}):
@@ -66,12 +80,20 @@ class Plan:
             count += sum(len(phase.ops) for phase in before)
             patches += [(what, count + k, field) for what, k, field in found]
             count += len(ops)
-            phases.append(Phase(ops, _blocks(bound, records, members, layout.block_rows[group])))
-        self.launch = Launch(phases, records.scratch_bytes, _work(bound, units))
+            rows = layout.block_rows[group]
+            if ranges:
+                firsts.append(ranges.of(members[0].rows))
+                phases.append(Phase(ops, ranges.blocks(members[0].rows, rows)))
+            else:
+                phases.append(Phase(ops, _blocks(bound, records, members, rows)))
+        memory, work = records.scratch_bytes, _work(bound, units)
+        self.launch: Launch | RangeLaunch
+        if ranges:
+            self.launch = RangeLaunch(phases, firsts, ranges.nodes, layout.range_bytes, memory, work)
+        else:
+            self.launch = Launch(phases, memory, work)
         self._keep = records.keep
         self._patches = patches
-        last = program.steps[-1]
-        self.rows, self.channels = bound.registers[last.output].array.shape
 
     def run(self, x: Any, out: NDArray[np.float32]) -> None:
         """Run on features ``x``, of the kind and shape that the graph has, into ``out``, both C-contiguous.

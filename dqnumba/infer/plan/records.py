@@ -239,11 +239,14 @@ def _requantize(r: Records, unit: Unit) -> None:
         own, reach = _own(r, unit, reach)
         if zero:
             raise Unplanned(f"{step.output}: sums with a zero point")
+    fold = Fold(stages, a["zero_point"])
+    if own and own.place[2] and not fold.safe_rows(reach).all():
+        raise Unplanned(f"{step.output}: own codes in scratch memory, where the exact steps do not look for them")
     last = unit.steps[-1]
     exit_zero = last.attributes["zero_in"] if last.op == "dequantize" else 0
     if exit_zero and max(-a["low"], a["high"]) + abs(exit_zero) >= 1 << 31:
         raise Unplanned(f"{unit.output}: an exit that can leave 32 bits when its zero point is taken off")
-    _emit_requantize(r, unit, Fold(stages, a["zero_point"]), reach, zero, a["low"], a["high"], own)
+    _emit_requantize(r, unit, fold, reach, zero, a["low"], a["high"], own)
     if last.op != "dequantize" and r.home(unit.output).kind == "int32":
         r.reach[unit.output] = np.array([max(abs(a["low"]), abs(a["high"]))], np.float64)
 
@@ -257,8 +260,8 @@ def _own(r: Records, unit: Unit, reach: NDArray[np.float64]) -> tuple[Own, NDArr
         abs(register.low - a["zero_in"]), abs(register.high - a["zero_in"])
     )
     place = r.place(codes)
-    # In 64 bits a product of 33 bits by 31 just fits; own codes of another block's scratch memory cannot be read there.
-    if (reach >= 2.0**32 * 0.999).any() or place[2]:
+    # In 64 bits a product of 33 bits by 31 just fits.
+    if (reach >= 2.0**32 * 0.999).any():
         raise Unplanned(f"{step.output}: a sum on this graph can leave 33 bits")
     return Own(place, r.home(codes).kind, a["zero_in"], a["self_weight"], left), reach
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from .attention_softmax import DISTANCE, MAX_DEGREE, softmax_passes
 from .attention_vectors import sum_f64
 from .attention_weighted import weighted_rows
-from .micro import Micro, micro, new_op, place, put_place, stride
+from .micro import LOCAL, RANGE, Micro, indexed_place, micro, new_op, place, put_place, stride
 from .simd import Vector, i64_at, load, maximum, store, zeros
 
 __all__ = ["CHUNK", "DISTANCE", "MAX_DEGREE", "attention_misfit", "attention_op", "attention_scratch"]
@@ -54,14 +54,15 @@ def attention_scratch(heads: int) -> int:
 
 
 @functools.cache
-def _kernel(unit: int, heads: int, channels: int, form: str) -> Micro:
+def _kernel(unit: int, heads: int, channels: int, form: str, near: bool) -> Micro:
     i32, i64 = Vector("i32", unit), Vector("i64", unit)
-    largest, weigh, share, few = softmax_passes(unit)
+    largest, weigh, share, few = softmax_passes(unit, near)
     weighted = weighted_rows(heads, channels, form)
 
     def attention(op, start, stop, scratch):
         target, target_step = place(op, 1, start, scratch), stride(op, 1)
-        source, out, out_step = i64_at(op + 32), place(op, 10, start, scratch), stride(op, 10)
+        source, out, out_step = indexed_place(op, 4, 6, scratch), place(op, 10, start, scratch), stride(op, 10)
+        x = indexed_place(op, 7, 9, scratch)
         indptr, indices, width = i64_at(op + 8 * 13), i64_at(op + 8 * 14), i64_at(op + 8 * 15)
         at = scratch + i64_at(op + 8 * 24)
         pairs = at + 8 * (CHUNK + 1) * width
@@ -72,7 +73,7 @@ def _kernel(unit: int, heads: int, channels: int, form: str) -> Micro:
             own, row = target + i * target_step, out + i * out_step
             if width == unit and begin < end <= begin + 4:
                 few(op, load(i32, own), begin, end - begin, pairs, bases, source, indices)
-                weighted(op, begin, begin + 4, pairs, bases, row, width, 0)
+                weighted(op, x, begin, begin + 4, end - 1, pairs, bases, row, width, 0)
                 continue
             for h in range(0, width, unit):
                 store(tops + 8 * h, zeros(i64))
@@ -100,9 +101,9 @@ def _kernel(unit: int, heads: int, channels: int, form: str) -> Micro:
                             total = load(i64, totals + 8 * h)
                             share(op, last - first, width, values, total, pairs + 4 * h, bases + 4 * h)
                     if stage == 2 or not long:
-                        weighted(op, first, last, pairs, bases, row, width, first - begin)
+                        weighted(op, x, first, last, last - 1, pairs, bases, row, width, first - begin)
 
-    attention.__name__ = attention.__qualname__ = f"attention_{unit}_{heads}x{channels}_{form}"
+    attention.__name__ = attention.__qualname__ = f"{'near_' if near else ''}attention_{unit}_{heads}x{channels}_{form}"
     return micro(attention)
 
 
@@ -155,8 +156,9 @@ def attention_op(
     Parameters
     ----------
     target, source : places of int32 rows of ``heads`` scores
-        Up to 32 bytes behind a row's scores may be read. Source, read by index, cannot be local.
-    x : place of code rows, not local
+        Up to 32 bytes behind a row's scores may be read. Source, read by index, cannot be a
+        block's own.
+    x : place of code rows, not of a block alone
         Heads one after the other; up to 64 bytes behind a row's codes may be read.
     out : place of int32 rows (heads * head_width), written to the last channel and no further
     indptr, indices : addresses of int64 (N + 1,) and int32
@@ -176,11 +178,11 @@ def attention_op(
     17 rounding half, 18 shift, 19 zero point less code_low, 20 and 21 clamp of the table's index, 22 table, 23 zero,
     24 work, 25 heads, 26 channels of a head, 27 cache lines of a row of x, 28 2.0**bits by its bits.
     """
-    if source[2] or x[2]:
-        raise ValueError("rows that are read by index cannot lie in a thread's scratch memory")
+    if LOCAL in (source[2], x[2]):
+        raise ValueError("rows that are read by index cannot lie in the scratch memory of a block")
     form = "bytes" if not packed else ("odd_nibbles" if head_width % 2 and heads > 1 else "nibbles")
     block = _block(heads, head_width)
-    op = new_op(_kernel(_unit(heads), *block, form))
+    op = new_op(_kernel(_unit(heads), *block, form, x[2] == RANGE))
     for k, where in ((1, target), (4, source), (7, x), (10, out)):
         put_place(op, k, *where)
     table = np.ldexp(mantissa.astype(np.float64), (exponent - exponent.max() - 30).astype(np.int32))

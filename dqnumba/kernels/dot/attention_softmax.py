@@ -46,13 +46,16 @@ MAX_DEGREE = 1 << 19
 
 
 @functools.cache
-def softmax_passes(unit: int) -> tuple[Callable, ...]:
-    """Compiled functions of the passes over a row's edges, for ``unit`` heads a vector."""
+def softmax_passes(unit: int, near: bool) -> tuple[Callable, ...]:
+    """Compiled functions of the passes over a row's edges, for ``unit`` heads a vector; ``near`` rows are in the cache
+    already."""
     i32, i64 = Vector("i32", unit), Vector("i64", unit)
 
     @helper
     def ask(op, source, indices, e):
         """Ask for what the edge ``DISTANCE`` after e reads."""
+        if near:
+            return
         ahead = i32_at(indices + 4 * (e + DISTANCE))
         prefetch(source + ahead * stride(op, 4))
         address = i64_at(op + 56) + ahead * i64_at(op + 64)
@@ -125,14 +128,15 @@ def softmax_passes(unit: int) -> tuple[Callable, ...]:
 
     @helper
     def few(op, own, e, count, pairs, bases, source, indices):
-        """The three passes for 1 to 4 edges, without a branch, whose outcome could not be foretold: edges too many get
-        the weight 0, and with it the share 0."""
+        """The three passes for 1 to 4 edges, without a branch, whose outcome could not be foretold: edges too many are
+        read as the last one again, with the weight 0 and so the share 0."""
         for k in range(4):
             ask(op, source, indices, e + k)
+        last = e + count - 1
         w0 = exponential(op, own, source, indices, e)
-        w1 = bit_and(exponential(op, own, source, indices, e + 1), splat(i64, (1 - count) >> 63))
-        w2 = bit_and(exponential(op, own, source, indices, e + 2), splat(i64, (2 - count) >> 63))
-        w3 = bit_and(exponential(op, own, source, indices, e + 3), splat(i64, (3 - count) >> 63))
+        w1 = bit_and(exponential(op, own, source, indices, min(e + 1, last)), splat(i64, (1 - count) >> 63))
+        w2 = bit_and(exponential(op, own, source, indices, min(e + 2, last)), splat(i64, (2 - count) >> 63))
+        w3 = bit_and(exponential(op, own, source, indices, last), splat(i64, (3 - count) >> 63))
         scale = scale_of(maximum(maximum(w0, w1), maximum(w2, w3)))
         w0, w1, w2, w3 = whole_f64(w0, scale), whole_f64(w1, scale), whole_f64(w2, scale), whole_f64(w3, scale)
         factor, offset = terms(op, sum_f64(sum_f64(w0, w1), sum_f64(w2, w3)))

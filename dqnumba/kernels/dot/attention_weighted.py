@@ -1,7 +1,7 @@
 """The weighted sum of attention: rows of codes times shares of 16 bits, two edges at a time, sums in registers.
 
 A row is taken in blocks, each one LLVM vector: all heads at once where the row is one such vector, else up to 64
-channels of one head. Fields of the record: 7 and 8 x and its stride, 14 indices, 25 heads, 26 channels of a head.
+channels of one head. Fields of the record: 8 the stride of x, 14 indices, 25 heads, 26 channels of a head.
 """
 
 from __future__ import annotations
@@ -79,18 +79,19 @@ def weighted_rows(heads: int, channels: int, form: str) -> Callable:
     read = _reader(lanes, form)
 
     @helper
-    def weighted(op, begin, end, pairs, bases, out, width, more):
-        """``out = bases - sum of negated shares * codes``, plus what stands there already if ``more``."""
-        x, x_step, indices = i64_at(op + 56), i64_at(op + 64), i64_at(op + 8 * 14)
+    def weighted(op, x, begin, end, last, pairs, bases, out, width, more):
+        """``out = bases - sum of negated shares * codes``, plus what stands there already if ``more``; edges behind the
+        row's ``last`` have the share 0."""
+        x_step, indices = i64_at(op + 64), i64_at(op + 8 * 14)
         all_heads, all_channels = i64_at(op + 8 * 25), i64_at(op + 8 * 26)
         for h in range(0, all_heads, heads):
             for part in range(0, all_channels, channels):
                 c = h * all_channels + part
                 total, at = zeros(sums32), pairs + 4 * h
                 for e in range(begin, end, 2):
-                    # An odd last edge meets whatever edge stands behind it, with a share of 0.
-                    first = read(x + i32_at(indices + 4 * e) * x_step, c)
-                    second = read(x + i32_at(indices + 4 * e + 4) * x_step, c)
+                    # Edges too many are read as the last one again: what stands behind may be no row of x here.
+                    first = read(x + i32_at(indices + 4 * min(e, last)) * x_step, c)
+                    second = read(x + i32_at(indices + 4 * min(e + 1, last)) * x_step, c)
                     total = pair_products(total, first, second, repeat(load(each, at), channels))
                     at += 4 * width
                 total = subtract(repeat(load(each, bases + 4 * h), channels), total)

@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 from .micro import driver, helper
 from .simd import address_of, i64_at
 
-__all__ = ["run_parallel", "run_serial"]
+__all__ = ["run_block", "run_parallel", "run_serial", "take"]
 
 
 @intrinsic
@@ -31,7 +31,7 @@ def _call(typingctx, function, op, start, stop, scratch):
 
 
 @intrinsic
-def _take(typingctx, address):
+def take(typingctx, address):
     """Atomically add 1 to the int64 at an address and return what it was."""
 
     def codegen(context, builder, signature, args):
@@ -43,7 +43,8 @@ def _take(typingctx, address):
 
 
 @helper
-def _run_block(ops, fields, first, last, start, stop, scratch):
+def run_block(ops, fields, first, last, start, stop, scratch):
+    """Take a block of rows through operations ``first`` to ``last - 1``."""
     for k in range(first, last):
         op = ops + k * fields * 8
         _call(i64_at(op), op, start, stop, scratch)
@@ -68,7 +69,7 @@ def run_serial(phases, ops, bounds, scratch):
         entry = phases[p, 2]
         for b in range(phases[p, 3]):
             start, stop = bounds[entry + b], bounds[entry + b + 1]
-            _run_block(address_of(ops), ops.shape[1], phases[p, 0], phases[p, 1], start, stop, address_of(scratch))
+            run_block(address_of(ops), ops.shape[1], phases[p, 0], phases[p, 1], start, stop, address_of(scratch))
 
 
 @driver(parallel=True)
@@ -83,8 +84,8 @@ def run_parallel(phases, ops, bounds, scratch, queue, threads):
         for t in prange(threads):
             entry, count = phases[p, 2], phases[p, 3]
             memory = address_of(scratch) + t * scratch.shape[1]
-            b = _take(address_of(queue) + p * 64)
+            b = take(address_of(queue) + p * 64)
             while b < count:
                 start, stop = bounds[entry + b], bounds[entry + b + 1]
-                _run_block(address_of(ops), ops.shape[1], phases[p, 0], phases[p, 1], start, stop, memory)
-                b = _take(address_of(queue) + p * 64)
+                run_block(address_of(ops), ops.shape[1], phases[p, 0], phases[p, 1], start, stop, memory)
+                b = take(address_of(queue) + p * 64)

@@ -12,7 +12,7 @@ import functools
 import numpy as np
 
 from .gather_vectors import among, checked, column_blocks, prefetch_lines, store_runs
-from .micro import Micro, micro, new_op, place, put_place, stride
+from .micro import RANGE, Micro, indexed_place, micro, new_op, place, put_place, stride
 from .simd import Vector, add, i32_at, i64_at, load, splat, widen, zeros
 
 __all__ = ["DISTANCE", "Place", "neighbor_sum_ops", "sum_kernel", "sum_record"]
@@ -30,21 +30,22 @@ Place = tuple[int, int, bool]
 
 
 @functools.cache
-def sum_kernel(lanes: int, listed: bool = True, bits: int = 8) -> Micro:
+def sum_kernel(lanes: int, listed: bool = True, bits: int = 8, near: bool = False) -> Micro:
     """Kernel that sums blocks of ``lanes`` codes of ``bits`` bits: rows listed by index, or rows that follow each
-    other."""
+    other; ``near`` rows are in the cache already, nothing is asked for ahead of time."""
     row_bytes = lanes * bits // 8
+    ahead = listed and not near
     code, middle, wide = Vector(f"i{bits}", lanes), Vector("i16" if bits == 8 else "i32", lanes), Vector("i32", lanes)
 
     def neighbor_sum(op, start, stop, scratch):
         out, out_stride = place(op, 1, start, scratch), stride(op, 1)
         starts, stops, indices = i64_at(op + 32), i64_at(op + 40), i64_at(op + 48)
-        x, x_stride, distance = i64_at(op + 56), i64_at(op + 64), i64_at(op + 72)
+        x, x_stride, distance = indexed_place(op, 7, 17, scratch), i64_at(op + 64), i64_at(op + 72)
         zero, runs = i64_at(op + 80), i64_at(op + 88)
         own, own_stride = place(op, 12, start, scratch), stride(op, 12)
         has_own = i64_at(op + 8 * 15)
         nothing = i64_at(op + 128)
-        if listed and start < stop:
+        if ahead and start < stop:
             first = i64_at(starts + 8 * start)
             for e in range(first, first + distance):
                 prefetch_lines(x + i32_at(indices + 4 * e) * x_stride, row_bytes)
@@ -58,8 +59,9 @@ def sum_kernel(lanes: int, listed: bool = True, bits: int = 8) -> Micro:
                 part = zeros(middle)
                 while e < pause - _GROUP:
                     for k in range(e, e + _GROUP):
-                        if listed:
+                        if ahead:
                             prefetch_lines(x + i32_at(indices + 4 * (k + distance)) * x_stride, row_bytes)
+                        if listed:
                             part = add(part, widen(load(code, x + i32_at(indices + 4 * k) * x_stride), middle))
                         else:
                             part = add(part, widen(load(code, x + k * x_stride), middle))
@@ -68,16 +70,17 @@ def sum_kernel(lanes: int, listed: bool = True, bits: int = 8) -> Micro:
                 # a row of zeros.
                 for k in range(e, e + _GROUP):
                     row = k
-                    if listed:
+                    if ahead:
                         prefetch_lines(x + i32_at(indices + 4 * (k + distance)) * x_stride, row_bytes)
+                    if listed:
                         row = np.int64(i32_at(indices + 4 * k))
                     part = add(part, widen(load(code, among(x + row * x_stride, nothing, k, pause)), middle))
                 total = add(total, widen(part, wide))
                 e = pause
             store_runs(out + i * out_stride, total, runs)
 
-    neighbor_sum.__name__ = f"neighbor_sum_i{bits}x{lanes}" if listed else f"segment_sum_i{bits}x{lanes}"
-    neighbor_sum.__qualname__ = neighbor_sum.__name__
+    name = "segment_sum" if not listed else "near_sum" if near else "neighbor_sum"
+    neighbor_sum.__name__ = neighbor_sum.__qualname__ = f"{name}_i{bits}x{lanes}"
     return micro(neighbor_sum)
 
 
@@ -93,6 +96,7 @@ def neighbor_sum_ops(
     zero: int,
     own: Place | None = None,
     distance: int = DISTANCE,
+    room: int = 0,
 ) -> list[np.ndarray]:
     """Operations for ``out[i] = sum over e in starts[i] .. stops[i] of x[indices[e]] - zero``, one a column block.
 
@@ -112,29 +116,31 @@ def neighbor_sum_ops(
         Row i of it is added with weight 1: a self-loop that the index list does not hold.
     distance : int
         Rows that are asked for ahead of time, at most 60.
+    room : 0 or RANGE
+        Where x lives: third field of its place.
 
     Notes
     -----
     Fields: 1-3 out, 4 starts, 5 stops, 6 indices, 7 x, 8 its stride, 9 distance, 10 zero, 11 runs of 16 lanes to
-    write, 12-14 own, 15 whether there is one, 16 a row of zeros.
+    write, 12-14 own, 15 whether there is one, 16 a row of zeros, 17 where x lives.
     """
     return [
         sum_record(lanes, 8, True, first, out=out, starts=starts, stops=stops, indices=indices, x=x, x_stride=x_stride,
-                   channels=channels, zero=zero, own=own, distance=distance)
+                   channels=channels, zero=zero, own=own, distance=distance, room=room)
         for first, lanes in column_blocks(channels)
     ]  # fmt: skip
 
 
 def sum_record(lanes: int, bits: int, listed: bool, first: int, *, out: Place, starts: int, stops: int, indices: int,
-               x: int, x_stride: int, channels: int, zero: int, own: Place | None = None, distance: int
-               ) -> np.ndarray:  # fmt: skip
+               x: int, x_stride: int, channels: int, zero: int, own: Place | None = None, distance: int,
+               room: int = 0) -> np.ndarray:  # fmt: skip
     """The record of :func:`sum_kernel` for the column block that begins at channel ``first``."""
     size = bits // 8
-    op = new_op(sum_kernel(lanes, listed, bits))
+    op = new_op(sum_kernel(lanes, listed, bits, listed and room == RANGE))
     put_place(op, 1, out[0] + 4 * first, *out[1:])
     op[4:12] = starts, stops, indices, x + size * first, x_stride, checked(distance), zero, -(-(channels - first) // 16)
     if own is not None:
         put_place(op, 12, own[0] + size * first, *own[1:])
         op[15] = 1
-    op[16] = _NOTHING.ctypes.data
+    op[16:18] = _NOTHING.ctypes.data, room
     return op

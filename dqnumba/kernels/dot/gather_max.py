@@ -12,7 +12,7 @@ import numpy as np
 
 from .gather import DISTANCE, Place
 from .gather_vectors import among, checked, column_blocks, prefetch_lines
-from .micro import Micro, micro, new_op, place, put_place, stride
+from .micro import Micro, indexed_place, micro, new_op, place, put_place, stride
 from .simd import (
     Vector,
     add,
@@ -43,7 +43,7 @@ def max_kernel(size: int, bits: int, listed: bool) -> Micro:
     def neighbor_max(op, start, stop, scratch):
         out, out_stride = place(op, 1, start, scratch), stride(op, 1)
         starts, stops, indices = i64_at(op + 32), i64_at(op + 40), i64_at(op + 48)
-        x, x_stride, distance = i64_at(op + 56), i64_at(op + 64), i64_at(op + 72)
+        x, x_stride, distance = indexed_place(op, 7, 17, scratch), i64_at(op + 64), i64_at(op + 72)
         empty = splat(code, i64_at(op + 80))
         four, lower, upper = splat(pair, 4), splat(byte, 15), splat(byte, -16)
         if listed and start < stop:
@@ -107,24 +107,27 @@ def neighbor_max_ops(
 
     Notes
     -----
-    Fields: 1-3 out, 4 starts, 5 stops, 6 indices, 7 x, 8 its stride, 9 distance, 10 empty.
+    Fields: 1-3 out, 4 starts, 5 stops, 6 indices, 7 x, 8 its stride, 9 distance, 10 empty, 17 where x lives.
     """
     return _records(bits, True, out, starts, stops, indices, x, x_stride, channels, empty, distance)
 
 
 def pool_max_ops(
-    *, out: Place, starts: int, stops: int, x: int, x_stride: int, channels: int, empty: int, bits: int = 8
+    *, out: Place, starts: int, stops: int, x: int, x_stride: int, channels: int, empty: int, bits: int = 8,
+    room: int = 0,
 ) -> list[np.ndarray]:
-    """As :func:`neighbor_max_ops` over the rows ``starts[g] .. stops[g]`` of x themselves."""
-    return _records(bits, False, out, starts, stops, 0, x, x_stride, channels, empty, 0)
+    """As :func:`neighbor_max_ops` over the rows ``starts[g] .. stops[g]`` of x themselves;
+    ``room`` is the third field of its place."""
+    return _records(bits, False, out, starts, stops, 0, x, x_stride, channels, empty, 0, room)
 
 
-def _records(bits, listed, out, starts, stops, indices, x, x_stride, channels, empty, distance):
+def _records(bits, listed, out, starts, stops, indices, x, x_stride, channels, empty, distance, room=0):
     ops = []
     filler = (empty & 15) * 17 if bits == 4 else empty
     for first, size in column_blocks(-(-channels * bits // 8)):
         op = new_op(max_kernel(size, bits, listed))
         put_place(op, 1, out[0] + first, *out[1:])
         op[4:11] = starts, stops, indices, x + first, x_stride, checked(distance), filler
+        op[17] = room
         ops.append(op)
     return ops

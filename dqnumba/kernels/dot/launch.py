@@ -14,7 +14,7 @@ from .executor import run_parallel, run_serial
 from .matmul_pack import aligned_zeros
 from .micro import FIELDS
 
-__all__ = ["BLOCK_ROWS", "Launch", "Phase", "aligned", "even_blocks", "run"]
+__all__ = ["BLOCK_ROWS", "Launch", "Phase", "aligned", "even_blocks", "phase_tables", "run", "thread_memory"]
 
 BLOCK_ROWS = 64
 """Rows of a block where nothing speaks for another number: 64 rows of 64 sums are 16 KiB, half of a first-level
@@ -48,6 +48,17 @@ class Phase:
     bounds: NDArray[np.int64]
 
 
+def phase_tables(phases: Sequence[Phase]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Records, phases and bounds as the tables of the executor."""
+    ops = np.array([op for phase in phases for op in phase.ops], np.int64).reshape(-1, FIELDS)
+    table = np.zeros((len(phases), 4), np.int64)
+    op = entry = 0
+    for row, phase in zip(table, phases, strict=True):
+        row[:] = op, op + len(phase.ops), entry, len(phase.bounds) - 1
+        op, entry = op + len(phase.ops), entry + len(phase.bounds)
+    return ops, table, np.concatenate([np.zeros(0, np.int64), *(phase.bounds for phase in phases)])
+
+
 class Launch:
     """Phases as the tables of the executor, to be run again and again.
 
@@ -66,21 +77,15 @@ class Launch:
     """
 
     def __init__(self, phases: Sequence[Phase], scratch: int, work: int) -> None:
-        self.ops = np.array([op for phase in phases for op in phase.ops], np.int64).reshape(-1, FIELDS)
+        self.ops, self._phases, self._bounds = phase_tables(phases)
         self.work = work
-        self._bounds = np.concatenate([np.zeros(0, np.int64), *(phase.bounds for phase in phases)])
-        self._phases = np.zeros((len(phases), 4), np.int64)
-        op = entry = 0
-        for row, phase in zip(self._phases, phases, strict=True):
-            row[:] = op, op + len(phase.ops), entry, len(phase.bounds) - 1
-            op, entry = op + len(phase.ops), entry + len(phase.bounds)
         self._scratch_bytes = -(-max(1, scratch) // 64) * 64
         self._queue = np.zeros((len(phases), 8), np.int64)
 
     def __call__(self, threads: int | None = None) -> None:
         """Run; over ``threads`` threads, by default as many as the work is worth and Numba may use."""
         threads = threads_for(self.work) if threads is None else threads
-        scratch = _scratch(threads, self._scratch_bytes)
+        scratch = thread_memory(threads, self._scratch_bytes)
         if threads > 1:
             run_parallel(self._phases, self.ops, self._bounds, scratch, self._queue, threads)
         else:
@@ -93,7 +98,7 @@ def run(ops: Sequence[NDArray[np.int64]], bounds: NDArray[np.int64], scratch: in
     Launch([Phase(ops, bounds)], scratch, work)(threads)
 
 
-def _scratch(threads: int, size: int) -> NDArray[np.int8]:
+def thread_memory(threads: int, size: int) -> NDArray[np.int8]:
     """Scratch memory (threads, at least size bytes), kept by each calling thread for its next launch."""
     memory = getattr(_memory, "scratch", None)
     if memory is None or memory.shape[0] < threads or memory.shape[1] < size:

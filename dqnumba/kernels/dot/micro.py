@@ -6,9 +6,11 @@
 the others are its own (written by the builder function that stands beside each kernel). ``start .. stop`` are the rows
 of the block, ``scratch`` the address of the memory of the thread that runs it.
 
-An operand with rows is three fields (a *place*): base address, row stride in bytes, and 1 if it lives in the thread's
-scratch memory (then the base is an offset there, and row ``start`` of the block is its row 0), else 0. ``place(op, k,
-start, scratch)`` gives the address of row 0, real or virtual, so that row i is always at ``place + i * stride``.
+An operand with rows is three fields (a *place*): base address, row stride in bytes, and where it lives: 0 in memory
+that threads share; 1 in the thread's scratch memory, for the rows of this block (the base is then an offset there, and
+row ``start`` of the block its row 0); 2 likewise for all rows of the range of blocks that the thread is working on (see
+:mod:`.executor`). ``place(op, k, start, scratch)`` gives the address of row 0, real or virtual, so that row i is always
+at ``place + i * stride``.
 
 A kernel is compiled at its first use and kept on disk. Kernels call helpers of other files of this folder, which
 Numba's cache would not notice to have changed: entries carry a digest of all files of the folder instead.
@@ -33,10 +35,12 @@ from .simd import i64_at
 __all__ = [
     "FIELDS",
     "LOCAL",
+    "RANGE",
     "Micro",
     "driver",
     "folder_digest",
     "helper",
+    "indexed_place",
     "kernels_folder",
     "micro",
     "new_op",
@@ -49,7 +53,10 @@ FIELDS = 64
 """Fields of an operation's record."""
 
 LOCAL = 1
-"""Third field of a place in scratch memory."""
+"""Third field of a place in scratch memory, for the rows of a block."""
+
+RANGE = 2
+"""Third field of a place in scratch memory, for the rows of a range."""
 
 _SIGNATURE = ((types.int64,) * 4, types.void)
 
@@ -129,10 +136,22 @@ def micro(function: Callable[..., None]) -> Micro:
 @helper
 def place(op, k, start, scratch):
     """Address of row 0 of the place in fields k, k + 1, k + 2."""
+    return _row_0(op, k, i64_at(op + 8 * (k + 2)), start, scratch)
+
+
+@helper
+def _row_0(op, k, room, start, scratch):
     base = i64_at(op + 8 * k)
-    if i64_at(op + 8 * (k + 2)):
-        return base + scratch - start * i64_at(op + 8 * (k + 1))
-    return base
+    if room == 0:
+        return base
+    first = start if room == LOCAL else i64_at(scratch - 8)
+    return base + scratch - first * i64_at(op + 8 * (k + 1))
+
+
+@helper
+def indexed_place(op, k, room, scratch):
+    """As :func:`place` for rows that are read by index, hence not those of a block; ``room`` is the third field."""
+    return _row_0(op, k, i64_at(op + 8 * room), 0, scratch)
 
 
 @helper
@@ -148,6 +167,6 @@ def new_op(kernel: Micro) -> np.ndarray:
     return op
 
 
-def put_place(op: np.ndarray, k: int, base: int, row_stride: int, local: bool = False) -> None:
+def put_place(op: np.ndarray, k: int, base: int, row_stride: int, local: int = 0) -> None:
     """Write a place into fields k, k + 1, k + 2."""
     op[k : k + 3] = base, row_stride, int(local)

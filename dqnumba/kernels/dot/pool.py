@@ -11,7 +11,8 @@ __all__ = ["pool_sum_ops"]
 
 
 def pool_sum_ops(
-    *, out: Place, starts: int, stops: int, x: int, x_stride: int, channels: int, zero: int, bits: int = 8
+    *, out: Place, starts: int, stops: int, x: int, x_stride: int, channels: int, zero: int, bits: int = 8,
+    room: int = 0,
 ) -> list[np.ndarray]:
     """Operations for ``out[g] = sum over rows starts[g] .. stops[g] of x - zero``.
 
@@ -24,9 +25,11 @@ def pool_sum_ops(
     zero : int
     bits : 8 or 16
         Of the codes.
+    room : 0 or RANGE
+        Where x lives: third field of its place.
     """
     return [
         sum_record(lanes, bits, False, first, out=out, starts=starts, stops=stops, indices=0, x=x, x_stride=x_stride,
-                   channels=channels, zero=zero, distance=0)
+                   channels=channels, zero=zero, distance=0, room=room)
         for first, lanes in column_blocks(channels, 256 if bits == 8 else 128)
     ]  # fmt: skip

@@ -76,12 +76,12 @@ def test_the_users_number_of_threads_is_honoured_and_kept():
 
 def test_scratch_memory_grows_and_is_kept(monkeypatch):
     monkeypatch.setattr(module, "_memory", threading.local())
-    first = module._scratch(1, 64)
-    assert module._scratch(1, 64) is first
-    wider = module._scratch(1, 256)
-    assert wider.shape == (1, 256) and module._scratch(1, 64) is wider
-    more = module._scratch(2, 64)
-    assert more.shape == (2, 256) and module._scratch(2, 256) is more
+    first = module.thread_memory(1, 64)
+    assert module.thread_memory(1, 64) is first
+    wider = module.thread_memory(1, 256)
+    assert wider.shape == (1, 256) and module.thread_memory(1, 64) is wider
+    more = module.thread_memory(2, 64)
+    assert more.shape == (2, 256) and module.thread_memory(2, 256) is more
     assert all((memory.ctypes.data % 64, memory.shape[1] % 64) == (0, 0) for memory in (first, wider, more))
 
 
