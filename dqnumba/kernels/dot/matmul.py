@@ -28,7 +28,7 @@ from .dot_kernels import vector_kernel
 from .matmul_pack import LANES, PackedWeights, address, aligned_zeros
 from .micro import Micro, new_op, put_place
 
-__all__ = ["Place", "kernel_of", "matmul_op", "row_block", "scratch_bytes"]
+__all__ = ["Place", "bias_offset", "kernel_of", "matmul_op", "row_block", "scratch_bytes"]
 
 _AT_ONCE = 8  # steps of 64 channels by 32 columns: 16 KiB of weights beside the activations in the first cache
 _BLOCK = 3 << 18
@@ -90,7 +90,8 @@ def matmul_op(*, inputs, packed: PackedWeights, bias: np.ndarray, out, scratch: 
     """
     if len(inputs) != len(packed.segments) or len(bias) != packed.columns:
         raise ValueError(f"{len(inputs)} inputs and {len(bias)} biases for {packed}")
-    table = _panel_bias(bias, packed)
+    table = aligned_zeros(packed.column_vectors * LANES, np.int32)
+    table[: packed.columns] = (np.asarray(bias, np.int64) - bias_offset(packed)).astype(np.int32)
     op = new_op(kernel_of(packed))
     for k, source in enumerate(inputs):
         put_place(op, 1 + 3 * k, *source)
@@ -102,10 +103,6 @@ def matmul_op(*, inputs, packed: PackedWeights, bias: np.ndarray, out, scratch: 
     return op, [packed, table]
 
 
-def _panel_bias(bias: np.ndarray, packed: PackedWeights) -> np.ndarray:
-    table = aligned_zeros(packed.column_vectors * LANES, np.int32)
-    bias = np.asarray(bias)
-    if packed.isa in ("avx512vnni", "avxvnni"):
-        bias = bias.astype(np.int64) - 128 * packed.column_sums  # these kernels see activations + 128
-    table[: packed.columns] = bias.astype(np.int32)
-    return table
+def bias_offset(packed: PackedWeights) -> np.ndarray:
+    """What is subtracted from a bias, (M,) int64: some kernels see activations + 128."""
+    return packed.column_sums * (128 if packed.isa in ("avx512vnni", "avxvnni") else 0)

@@ -64,6 +64,8 @@ class PackedWeights:
         Steps of each segment.
     vectors : int
         Vectors of 16 columns in a panel.
+    ready : dict
+        Products that :func:`~dqnumba.kernels.dot.api_matmul.matmul_packed` has prepared, by layout of their arrays.
     """
 
     isa: str
@@ -75,6 +77,12 @@ class PackedWeights:
     step: int
     steps: tuple[int, ...]
     vectors: int
+    ready: dict[tuple, list] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def inner(self) -> int:
+        """Rows of the weights, those of all segments."""
+        return sum(self.segments)
 
     @property
     def nbytes(self) -> int:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 from dqnumba.errors import ConfigError
 from dqnumba.kernels import reference
 from dqnumba.kernels.dot import api_matmul, cpu, matmul_trust
-from dqnumba.kernels.dot.api_matmul import BoundMatmul, matmul, matmul_packed
+from dqnumba.kernels.dot.api_matmul import BoundMatmul, _rows_in_place, matmul, matmul_packed
 from dqnumba.kernels.dot.executor import run_parallel, run_serial
 from dqnumba.kernels.dot.matmul import Place, kernel_of, matmul_op, row_block, scratch_bytes
 from dqnumba.kernels.dot.matmul_pack import address, aligned_zeros, pack_weights
@@ -241,6 +244,96 @@ def test_a_bound_product_sees_new_contents():
         assert np.array_equal(out, expected(x, w, bias))
 
 
+def test_what_is_kept_with_the_weights_fits_each_call():
+    """Aligned and not, other layouts and back, another bias, contents that change; never more layouts than allowed."""
+    rng = np.random.default_rng(10)
+    for isa, columns in itertools.product(ISAS, (48, 80)):
+        x, w, bias = case(rng, 70, 192, columns)
+        packed, memory = pack_weights(w, isa=isa), aligned_zeros(70 * 192 + 64, np.int8)
+        for offset in (0, 1, 0, 16, 1):
+            placed = memory[offset : offset + x.size].reshape(x.shape)
+            placed[:] = x = weights(rng, x.shape)
+            for rows in (70, 33, 70):
+                bias = rng.integers(-(2**40), 2**40, columns)
+                out, intact = guarded(rows, columns, 4 * offset)
+                matmul_packed(placed[:rows], packed, bias, out, 1)
+                assert np.array_equal(out, expected(x[:rows], w, bias.astype(np.int32))) and intact()
+        for rows in range(1, 71):
+            matmul_packed(x[:rows], packed, bias, out[:rows], 1)
+        assert len(packed.ready) <= 32
+
+
+def test_the_same_layout_with_other_types_is_refused():
+    x, w, bias = case(np.random.default_rng(11), 5, 64, 32)
+    packed, out = pack_weights(w, isa=ISAS[0]), np.zeros((5, 32), np.int32)
+    for _ in range(2):
+        matmul_packed(x, packed, bias, out)
+        frozen = out.copy()
+        frozen.flags.writeable = False
+        for wrong in ((x.view(np.uint8), out), (x, out.view(np.float32)), (x, frozen)):
+            with pytest.raises(ValueError):
+                matmul_packed(wrong[0], packed, bias, wrong[1])
+    assert np.array_equal(out, expected(x, w, bias))
+
+
+def test_threads_of_python_share_packed_weights():
+    rng = np.random.default_rng(12)
+    x, w, bias = case(rng, 300, 100, 64)
+    packed, right = pack_weights(w, isa=ISAS[0]), expected(x, w, bias)
+
+    def work(k):
+        found = []
+        for _ in range(50):
+            out = np.zeros_like(right)
+            matmul_packed(x, packed, bias + k, out, 1)
+            found.append(np.array_equal(out, right + k))
+        return all(found)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(8)))
+
+
+@given(st.integers(1, 90), st.lists(st.integers(1, 150), min_size=1, max_size=2), st.integers(-3, 400), st.booleans())
+def test_rows_are_read_in_place_only_where_that_stays_in_the_array(rows, segments, stride, aligned):
+    for isa in ("amx", "avx512vnni", "portable"):
+        packed = pack_weights(np.ones((sum(segments), 17), np.int8), isa=isa, segments=tuple(segments))
+        count = _rows_in_place(packed, rows, stride, aligned)
+        assert 0 <= count <= rows
+        if count:
+            starts = np.cumsum(segments) - segments
+            last_read = (count - 1) * stride + max(starts + packed.step * np.array(packed.steps))
+            assert count == rows or last_read <= (rows - 1) * stride + packed.inner
+
+
+def test_nothing_behind_the_activations_is_read():
+    """They end where a page ends that is followed by one that must not be touched."""
+    code = """
+import ctypes, mmap
+import numpy as np
+from dqnumba.kernels.dot.api_matmul import matmul_packed
+from dqnumba.kernels.dot.cpu import available_isas
+from dqnumba.kernels.dot.matmul_pack import pack_weights
+page = mmap.PAGESIZE
+memory = mmap.mmap(-1, 33 * page)
+whole = np.frombuffer(memory, np.int8)
+assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(whole.ctypes.data + 32 * page), page, 0) == 0
+whole = whole[: 32 * page]
+whole[:] = np.arange(len(whole)) % 251 - 125
+for isa in available_isas():
+    for rows, inner, columns in [(1, 1, 5), (1, 70, 64), (33, 500, 64), (70, 1433, 16), (64, 64, 64), (90, 201, 130)]:
+        x = whole[-rows * inner :].reshape(rows, inner)
+        w = (np.arange(inner * columns) % 200 - 100).astype(np.int8).reshape(inner, columns)
+        out = np.zeros((rows, columns), np.int32)
+        matmul_packed(x, pack_weights(w, isa=isa), np.zeros(columns, np.int64), out, 1)
+        assert np.array_equal(out, x.astype(np.int64) @ w.astype(np.int64))
+print("right")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    if "mprotect" in done.stderr:
+        pytest.skip("pages cannot be protected here")
+    assert done.stdout.strip() == "right", done.stderr[-2000:]
+
+
 def test_bad_arguments():
     w, out = np.ones((4, 3), np.int8), np.zeros((2, 3), np.int32)
     packed = pack_weights(w, isa="portable")
@@ -255,7 +348,9 @@ def test_bad_arguments():
         with pytest.raises(ValueError):
             matmul_packed(*wrong)
     with pytest.raises(ValueError, match="writable"):
-        matmul_packed(x, packed, np.zeros(3), frozen)
+        matmul_packed(x, packed, np.zeros(3, np.int64), frozen)
+    with pytest.raises(ValueError, match="integers"):
+        matmul_packed(x, packed, np.zeros(3), out)
     with pytest.raises(ValueError, match="biases"):
         matmul_packed(x, packed, np.zeros(2, np.int64), out)
     with pytest.raises(ValueError, match="add up"):
