@@ -48,6 +48,8 @@ class RunResult:
     source : SourceData
     seconds : float
         From loading the data to the last prediction.
+    recipe : Recipe
+        The numbers of the run, exceptions and overrides applied.
     """
 
     record: dict[str, Any]
@@ -56,6 +58,7 @@ class RunResult:
     fit: FitResult
     source: SourceData
     seconds: float
+    recipe: Recipe
 
 
 def run_experiment(
@@ -67,6 +70,8 @@ def run_experiment(
     backend: str | None = None,
     progress: Callable | None = None,
     save_every: float = 60.0,
+    recipe: Recipe | None = None,
+    callback: Callable[[EpochEnd], None] | None = None,
 ) -> RunResult:
     """Train, convert and score one model.
 
@@ -84,6 +89,11 @@ def run_experiment(
     progress : callable, optional
         As in :func:`~dqnumba.train.loop.fit`.
     save_every : float
+    recipe : Recipe, optional
+        Take these numbers and not those of the recipe that ``settings`` name: to run an old record again.
+    callback : callable, optional
+        Called with an :class:`~dqnumba.train.loop.EpochEnd` after every epoch. An exception from it ends the run; the
+        train file then holds that epoch.
 
     Returns
     -------
@@ -92,9 +102,10 @@ def run_experiment(
     if out is not None:
         check_output(out)
     started = time.perf_counter()
-    recipe = _recipe(settings, resume)  # fails on a wrong option before anything is downloaded
+    given = Recipe(**resume.recipe) if resume else recipe
+    recipe = _recipe(settings, given)  # fails on a wrong option before anything is downloaded
     source = load_source(settings.source, default_fold=recipe.train.get("fold", 0), data=data, progress=progress)
-    recipe = _recipe(settings, resume, many_graphs=source.many_graphs)
+    recipe = _recipe(settings, given, many_graphs=source.many_graphs)
     options = dict(recipe.train)
     for key in ("fold", "calibration"):
         options.pop(key, None)
@@ -103,7 +114,7 @@ def run_experiment(
     model = build_float(settings, recipe, source)
     config = quant_config(settings, recipe)
     trained = prepare(model, config) if settings.method in QUANTIZED_WHILE_TRAINING else model
-    saver = _TrainFile(out, model.config, config, settings, recipe, save_every)
+    saver = _TrainFile(out, model.config, config, settings, recipe, save_every, callback)
     result = fit(
         trained, source.data, splits=source.splits, seed=settings.seed, progress=progress, callback=saver,
         state=resume.state if resume else None, **options,
@@ -124,7 +135,7 @@ def run_experiment(
         record |= scorer.compare(trained, integer)
         record["file_bytes"] = _save_integer(integer, out)
     saver.write(result.state, model=trained.state_dict(), record=record)
-    return RunResult(record, trained, integer, result, source, time.perf_counter() - started)
+    return RunResult(record, trained, integer, result, source, time.perf_counter() - started, recipe)
 
 
 def check_output(path: str | Path) -> None:
@@ -161,20 +172,22 @@ def _float_bytes(model: Any) -> int:
     return len(to_bytes({name: np.ascontiguousarray(array) for name, array in model.state_dict().items()}))
 
 
-def _recipe(settings: RunSettings, resume: Checkpoint | None, *, many_graphs: bool = False) -> Recipe:
-    if resume is None:
+def _recipe(settings: RunSettings, given: Recipe | None, *, many_graphs: bool = False) -> Recipe:
+    if given is None:
         return settings.recipe(many_graphs=many_graphs)
     # The numbers that the run began with, and if need be more epochs.
-    return Recipe(**resume.recipe).with_overrides({"epochs": settings.overrides.get("epochs")})
+    return given.with_overrides({"epochs": settings.overrides.get("epochs")})
 
 
 class _TrainFile:
     """Writes the train file: now and then while training, and at the end."""
 
     def __init__(
-        self, out: Any, model_config: Any, config: Any, settings: RunSettings, recipe: Recipe, every: float
-    ) -> None:
+        self, out: Any, model_config: Any, config: Any, settings: RunSettings, recipe: Recipe, every: float,
+        callback: Callable[[EpochEnd], None] | None,
+    ) -> None:  # fmt: skip
         self.path = None if out is None else train_file_of(out)
+        self.callback = callback
         self.every, self.last = every, time.monotonic()
         self.blank = Checkpoint(
             model_config=model_config, quant_config=None if config is None else config.to_dict(), model=None,
@@ -186,6 +199,12 @@ class _TrainFile:
         if self.path is not None and time.monotonic() - self.last >= self.every:
             self.write(end.capture())
             self.last = time.monotonic()
+        if self.callback is not None:
+            try:
+                self.callback(end)
+            except BaseException:
+                self.write(end.capture())
+                raise
 
     def write(self, state: Any, *, model: Any = None, record: Any = None) -> None:
         if self.path is not None:

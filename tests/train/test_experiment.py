@@ -168,6 +168,32 @@ def test_an_interrupted_run_goes_on_to_the_same_result(method, tmp_path, monkeyp
         assert np.array_equal(array, restored[name])
 
 
+def test_an_exception_from_the_callback_leaves_its_epoch_in_the_train_file(tmp_path):
+    data, out = node_graph(), tmp_path / "m.safetensors"
+    seen = []
+
+    def stop(end):
+        seen.append(end.epoch)
+        if end.epoch == 3:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        run_experiment(settings(), data=data, out=out, callback=stop)  # long before a minute has passed
+    half = read_checkpoint(tmp_path / "m.train.safetensors")
+    assert seen == [1, 2, 3] and half.state.epoch == 3
+    resumed = run_experiment(settings(), data=data, resume=half)
+    assert resumed.fit.history == run_experiment(settings(), data=data).fit.history
+
+
+def test_a_recipe_that_is_given_is_the_one_that_is_used():
+    data = node_graph()
+    first = run_experiment(settings(overrides=QUICK | {"lr": 0.003, "dropout": 0.2}), data=data)
+    again = run_experiment(settings(overrides={}), data=data, recipe=first.recipe)
+    assert again.fit.history == first.fit.history and again.recipe == first.recipe
+    assert again.recipe.train["lr"] == 0.003 and again.recipe.model["dropout"] == 0.2
+    assert settings(overrides={}).recipe(many_graphs=False).train["lr"] != 0.003
+
+
 def test_agreement():
     fake, exact = np.array([[0.0, 1.0], [2.0, 1.0]], np.float32), np.array([[0.5, 0.4], [3.0, 1.0]], np.float32)
     assert agreement(fake, exact, None) == 0.5
