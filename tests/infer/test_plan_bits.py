@@ -26,7 +26,6 @@ PRODUCT = list(itertools.product(
     (1, 2, 3), (2, 8, 16, 40, 72), (3, 17),
 ))  # fmt: skip
 CASES = random.Random(11).sample(PRODUCT, 60)
-LATER = "sparse codes that a later layer reads"
 
 
 @pytest.fixture(autouse=True)
@@ -44,9 +43,6 @@ def test_any_model(index):
         num_layers=layers, hidden=hidden, out=out,
     )[1]  # fmt: skip
     bound = check(imodel, data)
-    if kind == "sparse" and bound.backend == "numba":
-        assert LATER in bound.reason
-        return
     assert bound.backend == "dot", bound.reason
     other = features(np.random.default_rng(index), data.num_nodes, kind)
     if kind == "dense":
@@ -105,16 +101,15 @@ def test_scores_of_few_heads_from_two_threads(heads):
 @pytest.mark.parametrize("kind", ["dense", "sparse", "embedding"])
 @pytest.mark.parametrize("input_bits", [12, 16])
 def test_inputs_of_more_than_8_bits(input_bits, kind):
-    """Some plans have no kernel for them and say so; the bits are the same."""
     data = random_graph(4, 100, kind)
-    for model in MODELS:
+    for model, hidden in itertools.product(MODELS, (8, 24)):  # transform first, aggregate first
         config = dq.QuantConfig.preset("dq", weight_bits=8, activation_bits=8, sites="fused", input_bits=input_bits)
         width = CATEGORIES if kind == "embedding" else FEATURES
-        net = NETS[model](width, 8, CLASSES, num_layers=2, embedding=CATEGORIES if kind == "embedding" else None)
+        net = NETS[model](width, hidden, CLASSES, num_layers=2, embedding=CATEGORIES if kind == "embedding" else None)
         qmodel = dq.prepare(net, config)
         dq.calibrate(qmodel, data)
         bound = check(dq.convert(qmodel), data, repeats=1)
-        assert bound.backend == "dot" or bound.reason
+        assert bound.backend == "dot", bound.reason
 
 
 def test_the_paper_layout_runs_step_by_step():
@@ -204,21 +199,3 @@ def test_sites_are_read_step_by_step():
     bound(x=other), reference(x=other)
     got, want = bound.site_codes(), reference.site_codes()
     assert got.keys() == want.keys() and all(np.array_equal(got[k], want[k]) for k in want)
-
-
-@pytest.mark.parametrize(("edges", "bits"), [(60_000, 8), (100_000, 4)])
-def test_own_codes_join_a_hub_sum_beyond_32_bits(edges, bits):
-    """GIN's sum times 2**8 leaves 32 bits in the row of a hub; its first rounding then takes 64-bit lanes."""
-    rng, nodes = np.random.default_rng(edges), edges + 300
-    source = np.concatenate([rng.integers(0, nodes, 2 * nodes), np.arange(edges)])
-    target = np.concatenate([rng.integers(0, nodes, 2 * nodes), np.full(edges, 7)])
-    x = np.abs(rng.standard_normal((nodes, FEATURES), dtype=np.float32))  # of one sign: the sums grow with the degree
-    graph = dq.Graph.from_edge_index(np.stack([source, target]), x=x, num_nodes=nodes)
-    _, imodel = trained(graph, epochs=0, model="gin", bits=(bits, bits), method="ptq")
-    bound = imodel.bind(graph, backend="dot")
-    assert bound.backend == "dot", bound.reason
-    reference = imodel.bind(graph, backend="numba")
-    assert bound().tobytes() == reference().tobytes()
-    joined = next(step.output for step in imodel.program.steps if step.op == "add_self")
-    if bits == 8:
-        assert reference.binding.registers[joined].array.dtype == np.int64, "the case is not the one meant"

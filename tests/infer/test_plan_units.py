@@ -21,7 +21,6 @@ CASES = [
         ("gcn", "gat", "gin", "sage"), (None, "sum", "max"),
         ((True, "dense", (8, 8)), (False, "embedding", (4, 4)), (True, "sparse", (8, 4)), (False, "dense", (6, 6))),
     )
-    if kind != "sparse" or model in ("gcn", "gat")  # the others gather sparse codes, which no unit does
 ]  # fmt: skip
 
 
@@ -77,8 +76,9 @@ def spans(units, layout, bound, local):
         if home is None or home.local != local:
             continue
         uses = [moment[u.output] for u in units for s in u.reads + u.gathers if s.register == unit.output]
-        rows = layout.block_rows[layout.group(unit)] if local else len(bound.registers[unit.output].array)
-        sparse = bound.registers[unit.output].sparse is not None
+        sparse = home.kind.startswith("sparse")
+        whole = len(bound.registers[unit.output].array) if sparse else bound.count(unit.rows)
+        rows = layout.block_rows[layout.group(unit)] if local else whole
         size = (rows + (0 if sparse else SPARE_ROWS)) * home.row_bytes
         yield layout.group(unit) if local else None, home.offset, home.offset + size, moment[unit.output], max(uses)
 

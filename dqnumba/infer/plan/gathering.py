@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from ...kernels.dot.attention import attention_misfit, attention_op, attention_scratch
@@ -10,6 +12,7 @@ from ...kernels.dot.gather_max import pool_max_ops
 from ...kernels.dot.gather_packed import packed_sum_ops
 from ...kernels.dot.hubs import hub_limit, join_sum_op, split_hubs
 from ...kernels.dot.launch import Phase, aligned, even_blocks
+from ...kernels.dot.long_sums import join_long_op
 from ...kernels.dot.pool import pool_sum_ops
 from .records import Records, records_of
 from .units import Unit, Unplanned
@@ -28,15 +31,21 @@ def _neighbor_sum(r: Records, unit: Unit) -> None:
     source, edges = unit.gathers[0], r.edges(unit)
     _terms(r, unit, edges.terms)
     x, stride, room = r.place(source)
-    make = {"int8": neighbor_sum_ops, "int4": packed_sum_ops}.get(r.home(source).kind)
-    if make is None:
-        raise Unplanned(f"{source.register}: neighbours with codes of 16 bits")
+    make = {"int8": neighbor_sum_ops, "int4": packed_sum_ops, "int16": functools.partial(neighbor_sum_ops, bits=16)}[
+        r.home(source).kind
+    ]
     common = {"indices": r.held(edges.indices), "x": x, "x_stride": stride, "channels": source.channels,
               "zero": unit.steps[0].attributes["zero_in"]}  # fmt: skip
     if room:
         common["room"] = room
     starts, out, own = r.held(edges.indptr), r.place(unit.output), (x, stride, room) if edges.own else None
-    hubs = None if r.layout.ranges else split_hubs(edges.indptr, hub_limit(int(edges.indptr[-1]), r.threads))
+    most, long = hub_limit(int(edges.indptr[-1]), r.threads), r.home(unit.output).kind == "long"
+    if long:  # each piece shall fit 32 bits, and so every row without one, its own codes counted
+        codes = r.bound.registers[source.register]
+        most = min(most, ((1 << 31) - 1) // max(codes.high - common["zero"], common["zero"] - codes.low) - 1)
+        if r.layout.ranges:
+            raise Unplanned(f"{unit.output}: a hub that is summed in pieces")
+    hubs = None if r.layout.ranges else split_hubs(edges.indptr, most)
     if hubs is None:
         r.add(make(out=out, starts=starts, stops=starts + 8, own=own, **common))
         return
@@ -48,7 +57,8 @@ def _neighbor_sum(r: Records, unit: Unit) -> None:
     r.before.append(Phase(partial, even_blocks(hubs.pieces, 1)))
     r.add(make(out=out, starts=starts, stops=r.held(hubs.row_stops), own=own, **common))
     r.keep.append(hubs)
-    r.add(join_sum_op(hubs=hubs, out=out, pieces=pieces.ctypes.data, piece_stride=width, channels=source.channels))
+    joined = {"hubs": hubs, "pieces": pieces.ctypes.data, "piece_stride": width, "channels": source.channels}
+    r.add(join_long_op(low=out, high=r.second(unit.output), **joined) if long else join_sum_op(out=out, **joined))
 
 
 @records_of("attention")

@@ -12,12 +12,15 @@ from .memory import Stretch, arrange
 from .ranges import Ranges, closed_boundaries, group_rows
 from .units import Source, Unit, Unplanned
 
-__all__ = ["SPARE_ROWS", "Home", "Layout"]
+__all__ = ["SPARE_ROWS", "WIDE_CODES", "Home", "Layout"]
 
 SPARE_ROWS = 16
 """Rows behind the last one that kernels may read: the height of the largest register tile."""
 
 _GIVES_CODES = ("quantize", "lookup", "requantize", "add", "pool_max")
+
+WIDE_CODES = ("int16", "sparse halves")
+"""Kinds of codes that a product takes in two halves."""
 
 _CACHE = 150_000
 """Bytes of scratch memory that a block should not exceed. A first-level cache would hold less, but blocks of few rows
@@ -34,7 +37,9 @@ class Home:
     Attributes
     ----------
     kind : str
-        "int4", "int8", "int16", "int32" or "float32".
+        "int4", "int8", "int16", "int32" or "float32". Sums beyond 32 bits take two int32 rows side by side: "halves"
+        (``256 * first + second``, of a product of 16-bit codes) or "long" (low and high halves, see ``long_sums``).
+        Codes of sparse features take 16 bits a stored entry, "sparse", or twice that, "sparse halves".
     row_bytes : int
     room : int
         0: in the workspace, where ``offset`` counts from; LOCAL, RANGE: in a thread's scratch memory.
@@ -113,7 +118,7 @@ class Layout:
         if isinstance(source, Source):
             start, source = source.start, source.register
         home = self.homes[source]
-        shift = {"int4": start // 2, "int8": start, "int16": 2 * start, "int32": 4 * start}[home.kind]
+        shift = {"int4": start // 2, "int8": start, "int16": 2 * start}.get(home.kind, 4 * start)
         if home.room == RANGE:
             base = -HEADER - self.range_bytes
         return home.offset + shift + (0 if home.local else base), home.row_bytes, home.room
@@ -127,14 +132,17 @@ class Layout:
         if not readers:
             raise Unplanned(f"{unit.output} is never read")
         local = all(near and self.group(other) == self.group(unit) for other, near in readers)
-        if register.sparse is not None:
-            if not local:
-                raise Unplanned(f"{unit.output}: sparse codes that a later layer reads")
-            self.homes[unit.output] = Home("int16", 2, 0)  # one code a stored entry, its zero point taken off
+        if register.sparse is not None and local and all(len(u.reads) == 1 and u.kind == "matmul" for u, _ in readers):
+            self.homes[unit.output] = self._sparse(unit, [u for u, _ in readers])
             return
+        channels = unit.steps[-1].channels
+        if local and len(readers) == 1 and readers[0][0].kind == "requantize":
+            kind = self._two_rows(unit, register.array.dtype == "int64")
+            if kind is not None:
+                self.homes[unit.output] = Home(kind, 2 * max(64, row_bytes("int32", channels)), LOCAL)
+                return
         if register.array.dtype == "int64":
             raise Unplanned(f"{unit.output}: a sum on this graph can leave 32 bits")
-        channels = register.array.shape[1]
         sums = unit.kind not in _GIVES_CODES or register.array.dtype == "int32"
         kind = "int32" if sums else kind_of(register.low, register.high)
         pooled = any(other.kind.startswith("pool") for other, _ in readers)
@@ -146,6 +154,20 @@ class Layout:
         if kind == "int32" and (local or unit.kind != "matmul"):  # whole vectors are written; see Records.sums
             width = max(width, 64)
         self.homes[unit.output] = Home(kind, width, LOCAL if local else shared)
+
+    def _two_rows(self, unit: Unit, beyond: bool) -> str | None:
+        """Kind of sums that one requantization reads, and that may need more than 32 bits; None for one int32 row."""
+        if unit.kind == "matmul" and any(self.homes[s.register].kind in WIDE_CODES for s in unit.reads):
+            return "halves"
+        return "long" if beyond and unit.kind == "neighbor_sum" else None
+
+    def _sparse(self, unit: Unit, products: list[Unit]) -> Home:
+        """Codes of the stored entries less their zero point, for products alone: others read dense rows."""
+        a = unit.steps[0].attributes
+        fit = -32768 <= a["qmin"] - a["zero_point"] and a["qmax"] - a["zero_point"] <= 32767
+        if fit and all(self._bound.registers[u.output].array.dtype != "int64" for u in products):
+            return Home("sparse", 2, 0)
+        return Home("sparse halves", 4, 0)
 
     def _last_use(self, unit: Unit, moment: dict[int, int]) -> int:
         return max([moment[id(unit)], *(moment[id(other)] for other, _ in self._readers.get(unit.output, []))])
@@ -195,7 +217,8 @@ class Layout:
             if home is None or home.room:
                 continue
             register = self._bound.registers[unit.output]
-            rows = len(register.array) + (64 if register.sparse is not None else SPARE_ROWS)
+            sparse = home.kind.startswith("sparse")
+            rows = len(register.array) + 64 if sparse else self._bound.count(unit.rows) + SPARE_ROWS
             # Range by range, one thread may be at the last phase while another is at the first.
             first, last = (0, self._units[-1].phase) if self.ranges else (unit.phase, self._last_use(unit, phases))
             stretches.append(Stretch(rows * home.row_bytes + 64, first, last))

@@ -15,7 +15,7 @@ from ...kernels.dot.ranges import RangeLaunch
 from ..binding import Binding
 from ..execute import build_step
 from ..program import Program
-from . import entering, gathering  # noqa: F401 - they register the records of their units
+from . import entering, gathering, multiplying  # noqa: F401 - they register the records of their units
 from .layout import Layout
 from .records import Records
 from .units import Unit, Unplanned, make_units

@@ -9,12 +9,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ...kernels.dot import combine, copy_rows, matmul, matmul_pack, sparse
-from ...kernels.dot.codes import row_bytes
+from ...kernels.dot import combine, copy_rows
 from ...kernels.dot.copy_rows import copy_rows_op
 from ...kernels.dot.fold import Fold, FoldedStage
-from ...kernels.dot.launch import Phase, aligned
-from ...kernels.dot.matmul_trust import trusted_isa
+from ...kernels.dot.launch import Phase
+from ...kernels.dot.long_sums import long_own_op
 from ...kernels.dot.requantize import Own, requantize_op
 from ..binding import Binding
 from .layout import SPARE_ROWS, Layout
@@ -24,6 +23,9 @@ from .units import Source, Unit, Unplanned
 __all__ = ["Records", "records_of"]
 
 Place = tuple[int, int, bool]
+
+_TWO_ROWS = {"halves": (8, 1), "long": (0, 1 << 32)}
+"""Kinds of sums of two rows: left shift of the first, weight of the second."""
 
 _STREAMED = 4_000_000
 """Bytes of a result beyond which it is written past the caches: its lines need then not be read first."""
@@ -87,6 +89,14 @@ class Records:
     def place(self, source: Source | str) -> Place:
         return self.layout.place(source, self.base)
 
+    def second(self, source: Source | str) -> Place:
+        """Place of the second of the two parts that some kinds have, whose first one :meth:`place` gives."""
+        base, stride, local = self.place(source)
+        if self.home(source).kind == "sparse halves":
+            name = source.register if isinstance(source, Source) else source
+            return base + stride // 2 * (len(self.bound.registers[name].array) + 64), stride, local
+        return base + stride // 2, stride, local
+
     def add(self, op: NDArray[np.int64] | tuple[NDArray[np.int64], list] | list) -> None:
         """Append a record, or a record and what it points to, or several records."""
         if isinstance(op, tuple):
@@ -124,20 +134,6 @@ class Records:
         out = self.reserved(64)
         return out, [copy_rows_op(source=out, target=self.place(unit.output), width=4 * columns)]
 
-    def as_bytes(self, source: Source) -> Place:
-        """Place of codes a byte each: where two share one, they are unpacked for the block first."""
-        home = self.home(source)
-        if home.kind == "int8":
-            return self.place(source)
-        if home.kind != "int4":
-            raise Unplanned(f"{source.register}: a product of codes of 16 bits")
-        place = self.reserved(max(64, row_bytes("int8", source.channels)))
-        self.add(requantize_op(
-            source=self.place(source), source_kind="int4", output=place, output_kind="int8", columns=source.channels,
-            fold=Fold([], 0), magnitude=np.zeros(1), zero_in=0, low=-8, high=7,
-        ))  # fmt: skip
-        return place
-
 
 _RECORDS: dict[str, Callable[[Records, Unit], None]] = {}
 
@@ -150,47 +146,6 @@ def records_of(kind: str) -> Callable:
         return function
 
     return register
-
-
-@records_of("matmul")
-def _matmul(r: Records, unit: Unit) -> None:
-    step, a = unit.steps[0], unit.steps[0].attributes
-    weight, bias = r.bound.constant(step, "weight"), r.bound.constant(step, "bias").astype(np.int64)
-    if a["weight_zero"] or weight.dtype != np.int8:
-        raise Unplanned(f"{step.output}: weights with a zero point, or of more than 8 bits")
-    register = r.bound.registers[step.output]
-    r.reach[step.output] = np.array([max(-register.low, register.high)], np.float64)
-    first = r.bound.registers[unit.reads[0].register]
-    if first.sparse is not None:
-        entry_ = next(s.attributes for s in r.bound.program.steps if s.output == unit.reads[0].register)
-        if entry_["zero_point"] - entry_["offset"] != a["zero_in"]:
-            raise Unplanned(f"{step.output}: another zero point than the entry's")
-        stride = row_bytes("int8", weight.shape[1])
-        rows = aligned(len(weight), stride)
-        rows[:, : weight.shape[1]] = weight
-        padded = np.zeros(weight.shape[1] + 64, np.int32)
-        padded[: len(bias)] = bias
-        out, after = r.sums(unit)
-        ops = sparse.sparse_matmul_ops(
-            out=out, starts=0, indices=0, codes=r.place(unit.reads[0])[0], weight=r.held(rows),
-            weight_stride=stride, columns=weight.shape[1], bias=r.held(padded),
-        )  # fmt: skip
-        for k in range(len(ops)):
-            r.patches += [("indptr", len(r.ops) + k, 4), ("indices", len(r.ops) + k, 5)]
-        r.add(ops + after)
-        return
-    inputs = [r.as_bytes(source) for source in unit.reads]
-    segments = tuple(source.channels for source in unit.reads)
-    bits = 4 if weight.size and -8 <= weight.min() and weight.max() <= 7 else 8
-    isa = trusted_isa(weight.shape[1], bits, len(segments))
-    if isa is None:
-        raise Unplanned("no kernel of the matrix product gives right numbers on this machine")
-    packed = matmul_pack.pack_weights(weight, isa=isa, segments=segments, bits=bits)
-    folded = bias - a["zero_in"] * weight.astype(np.int64).sum(axis=0)
-    out, after = r.sums(unit)
-    scratch = r.extra(matmul.scratch_bytes(packed, r.layout.block_rows[r.group]))
-    r.add(matmul.matmul_op(inputs=inputs, packed=packed, bias=folded, out=out, scratch=scratch))
-    r.add(after)
 
 
 @records_of("add_self")
@@ -237,11 +192,10 @@ def _requantize(r: Records, unit: Unit) -> None:
     own = None
     if joins:
         own, reach = _own(r, unit, reach)
-        if zero:
-            raise Unplanned(f"{step.output}: sums with a zero point")
-    fold = Fold(stages, a["zero_point"])
-    if own and own.place[2] and not fold.safe_rows(reach).all():
-        raise Unplanned(f"{step.output}: own codes in scratch memory, where the exact steps do not look for them")
+    elif r.home(source).kind in _TWO_ROWS:
+        own = _second_row(r, source)
+    if own and zero:
+        raise Unplanned(f"{step.output}: sums with a zero point")
     last = unit.steps[-1]
     exit_zero = last.attributes["zero_in"] if last.op == "dequantize" else 0
     if exit_zero and max(-a["low"], a["high"]) + abs(exit_zero) >= 1 << 31:
@@ -253,17 +207,23 @@ def _requantize(r: Records, unit: Unit) -> None:
 
 def _own(r: Records, unit: Unit, reach: NDArray[np.float64]) -> tuple[Own, NDArray[np.float64]]:
     """The own codes of a unit that begins with ``add_self``, and how large the joined sums can be."""
-    step, codes = unit.steps[0], unit.reads[1]
-    a, register = step.attributes, r.bound.registers[codes.register]
-    left = a["multiplier"].bit_length() - 1 - a["shift"]
-    reach = np.ldexp(reach, left) + abs(a["self_weight"]) * max(
-        abs(register.low - a["zero_in"]), abs(register.high - a["zero_in"])
-    )
-    place = r.place(codes)
-    # In 64 bits a product of 33 bits by 31 just fits.
-    if (reach >= 2.0**32 * 0.999).any():
-        raise Unplanned(f"{step.output}: a sum on this graph can leave 33 bits")
-    return Own(place, r.home(codes).kind, a["zero_in"], a["self_weight"], left), reach
+    step, (total, codes) = unit.steps[0], unit.reads
+    a, register, kind = step.attributes, r.bound.registers[codes.register], r.home(codes).kind
+    left, zero, weight = a["multiplier"].bit_length() - 1 - a["shift"], a["zero_in"], a["self_weight"]
+    reach = np.ldexp(reach, left) + abs(weight) * max(abs(register.low - zero), abs(register.high - zero))
+    if r.home(total).kind != "long":
+        return Own(r.place(codes), kind, zero, weight, left), reach
+    r.add(long_own_op(
+        low=r.place(total), high=r.second(total), own=r.place(codes), own_kind=kind, columns=step.channels, zero=zero,
+        weight=weight, left=left,
+    ))  # fmt: skip
+    return _second_row(r, total), reach
+
+
+def _second_row(r: Records, source: Source) -> Own:
+    """The second row of a sum of two. In 32 bits the weight of a "long" one's is 0, and so are the rows that fit."""
+    left, weight = _TWO_ROWS[r.home(source).kind]
+    return Own(r.second(source), "int32", 0, weight, left)
 
 
 @records_of("dequantize")
@@ -287,7 +247,8 @@ def _emit_requantize(
     else:
         output = r.place(unit.output)
     r.add(requantize_op(
-        source=r.place(source), source_kind=r.home(source).kind, output=output,
+        source=r.place(source), source_kind="int32" if r.home(source).kind in _TWO_ROWS else r.home(source).kind,
+        output=output,
         output_kind="float32" if exit_ else r.home(unit.output).kind, columns=columns, fold=fold, magnitude=reach,
         zero_in=zero, low=low, high=high, scale=np.asarray(last.attributes["scale"], np.float32) if exit_ else None,
         zero_exit=last.attributes["zero_in"] if exit_ else 0, own=own,

@@ -36,11 +36,12 @@ __all__ = [
 
 _CODES = (np.dtype(np.int8), np.dtype(np.int16))
 _SUMS = (np.dtype(np.int32), np.dtype(np.int64))
+_SUMMED = ((_CODES[0], _SUMS[0]), (_CODES[0], _SUMS[1]), (_CODES[1], _SUMS[0]))
 
 
 def neighbor_sum(indptr, indices, x, zero_point, out, threads=None):
-    """As the reference; int8 codes."""
-    if x.dtype != np.int8 or out.dtype not in _SUMS or indices.dtype != np.int32:
+    """As the reference; int8 codes, or int16 codes into int32."""
+    if (x.dtype, out.dtype) not in _SUMMED or indices.dtype != np.int32:
         integer.neighbor_sum(indptr, indices, x, zero_point, out)
         return
     indptr = _checked(indptr, indices, len(x), out)
@@ -49,7 +50,7 @@ def neighbor_sum(indptr, indices, x, zero_point, out, threads=None):
 
 def segment_sum(ptr, x, zero_point, out, threads=None):
     """As the reference; int8 codes, or int16 codes into int32."""
-    if (x.dtype, out.dtype) not in ((np.int8, _SUMS[0]), (np.int8, _SUMS[1]), (np.int16, _SUMS[0])):
+    if (x.dtype, out.dtype) not in _SUMMED:
         integer.segment_sum(ptr, x, zero_point, out)
         return
     ptr = _checked(ptr, x, 1, out, listed=False)
@@ -136,7 +137,7 @@ def _sum(indptr, indices, x, zero, out, threads):
             return [neighbor_sum_wide_op(indices=0 if listed is None else listed.ctypes.data, **common)]
         if listed is None:
             return pool_sum_ops(bits=8 * x.itemsize, **common)
-        return neighbor_sum_ops(indices=listed.ctypes.data, **common)
+        return neighbor_sum_ops(bits=8 * x.itemsize, indices=listed.ctypes.data, **common)
 
     _run(ops, indptr, out, threads, None if wide else join_sum_op)
 

@@ -2,6 +2,9 @@
 
 A stage's numbers stand in fields 24 + 4 k of the record: multipliers, shifts, elements from row to row (0: the same for
 all), biases. Per channel they lie as 8 even and 8 odd ones of each 16, as the processor multiplies them.
+
+Sums of 32 bits times a multiplier of 31 just fit. Where a second term joins the sum first (own codes, the low half of a
+product) the joined value may have up to 61 bits, and its product has 128, in two parts.
 """
 
 from __future__ import annotations
@@ -16,75 +19,124 @@ from numpy.typing import NDArray
 
 from .codes import LOAD
 from .micro import helper
-from .simd import i32x16, i64_at, i64x8, load, splat, subtract, zeros
+from .simd import add, bitcast, i32x16, i64_at, i64x8, load, multiply, shift_left, shift_right, splat, subtract
 
-__all__ = ["exact_kind", "exact_stage", "exact_stage_with_own", "exact_tables"]
+__all__ = ["even_lanes", "exact_kind", "exact_stage", "exact_stage_with_own", "exact_tables", "low_halves", "odd_lanes"]
+
+
+@helper
+def even_lanes(x):
+    """Lanes 0, 2, 4 ... of an i32x16 as i64x8."""
+    return shift_right(shift_left(bitcast(x, i64x8), splat(i64x8, 32)), splat(i64x8, 32))
+
+
+@helper
+def odd_lanes(x):
+    """Lanes 1, 3, 5 ... of an i32x16 as i64x8."""
+    return shift_right(bitcast(x, i64x8), splat(i64x8, 32))
 
 
 @intrinsic
-def _stage(typingctx, x, left, y, weight, m_even, m_odd, s_even, s_odd, b_even, b_odd):
-    """``sat32((((x * 2**left + y * weight) * m + 2**(s - 1)) >> s) + b)`` of i32x16 x and y, the rest i64x8."""
-    if x != i32x16 or y != i32x16:
+def low_halves(typingctx, even, odd):
+    """The low 32 bits of each lane of two i64x8 as one i32x16: the way back from even and odd lanes."""
+    if even != i64x8 or odd != i64x8:
         return None
 
     def codegen(context, builder, signature, args):
-        wide, index = i64x8.ir, ir.VectorType(ir.IntType(32), 16)
-
-        def every(value):
-            return ir.Constant(wide, [value] * 8)
-
-        def side(value, m, s, b):
-            half = builder.shl(every(1), builder.sub(s, every(1)))
-            total = builder.ashr(builder.add(builder.mul(value, m), half), s)
-            total = builder.add(total, b)
-            total = builder.select(builder.icmp_signed("<", total, every(2**31 - 1)), total, every(2**31 - 1))
-            total = builder.select(builder.icmp_signed(">", total, every(-(2**31))), total, every(-(2**31)))
-            return builder.bitcast(total, i32x16.ir)
-
-        def joined(pick):
-            x, y = (pick(builder.bitcast(args[k], wide)) for k in (0, 2))
-            return builder.add(builder.shl(x, args[1]), builder.mul(y, args[3]))
-
-        even = side(joined(lambda v: builder.ashr(builder.shl(v, every(32)), every(32))), args[4], args[6], args[8])
-        odd = side(joined(lambda v: builder.ashr(v, every(32))), args[5], args[7], args[9])
+        even, odd = (builder.bitcast(value, i32x16.ir) for value in args)
         lanes = [lane for k in range(0, 16, 2) for lane in (k, 16 + k)]
-        return builder.shuffle_vector(even, odd, ir.Constant(index, lanes))
+        return builder.shuffle_vector(even, odd, ir.Constant(i32x16.ir, lanes))
 
-    return i32x16(x, i64x8, y, *(i64x8,) * 7), codegen
+    return i32x16(even, odd), codegen
+
+
+def _every(value: int) -> ir.Constant:
+    return ir.Constant(i64x8.ir, [value] * 8)
+
+
+def _saturated(builder: ir.IRBuilder, total: ir.Value) -> ir.Value:
+    total = builder.select(builder.icmp_signed("<", total, _every(2**31 - 1)), total, _every(2**31 - 1))
+    return builder.select(builder.icmp_signed(">", total, _every(-(2**31))), total, _every(-(2**31)))
+
+
+@intrinsic
+def _stage(typingctx, x, m, s, b):
+    """``sat32(((x * m + 2**(s - 1)) >> s) + b)`` of i64x8 where 64 bits hold the product."""
+
+    def codegen(context, builder, signature, args):
+        x, m, s, b = args
+        half = builder.shl(_every(1), builder.sub(s, _every(1)))
+        return _saturated(builder, builder.add(builder.ashr(builder.add(builder.mul(x, m), half), s), b))
+
+    return i64x8(x, m, s, b), codegen
+
+
+@intrinsic
+def _wide_stage(typingctx, x, m, s, b):
+    """:func:`_stage` for ``|x| < 2**62``, ``|m| <= 2**31`` and ``|b| <= 2**60``.
+
+    The product is ``high * 2**32 + low``, 0 <= low < 2**32. A result beyond 2**61 saturates whatever the bias.
+    """
+
+    def codegen(context, builder, signature, args):
+        x, m, s, b = args
+        none, word, mask = _every(0), _every(32), _every(2**32 - 1)
+
+        def select(condition, yes, no):
+            return builder.select(condition, yes, no)
+
+        low = builder.mul(builder.and_(x, mask), m)
+        high = builder.add(builder.mul(builder.ashr(x, word), m), builder.ashr(low, word))
+        low = builder.and_(low, mask)
+        far = builder.icmp_signed(">", s, word)  # then the half and the result lie in the high part
+        near, beyond = select(far, word, s), select(far, builder.sub(s, word), none)
+        low = builder.add(low, select(far, none, builder.shl(_every(1), builder.sub(near, _every(1)))))
+        half = select(far, builder.shl(_every(1), select(far, builder.sub(beyond, _every(1)), none)), none)
+        high = builder.add(builder.add(high, half), builder.lshr(low, word))
+        low = builder.and_(low, mask)
+        limit = builder.shl(_every(1 << 29), near)
+        total = builder.add(builder.shl(high, builder.sub(word, near)), builder.lshr(low, near))
+        total = select(builder.icmp_signed(">=", high, limit), _every(1 << 61), total)
+        total = select(builder.icmp_signed("<", high, builder.sub(none, limit)), _every(-(1 << 61)), total)
+        return _saturated(builder, builder.add(select(far, builder.ashr(high, beyond), total), b))
+
+    return i64x8(x, m, s, b), codegen
 
 
 @functools.cache
-def _numbers(kind: str) -> Callable:
-    """The function ``(x, left, y, weight, op, k, v, i)`` that fetches the numbers of stage k and takes it."""
+def _numbers(kind: str, wide: bool) -> Callable:
+    """The function ``(even, odd, op, k, v, i)`` that fetches the numbers of stage k and takes it, i32x16."""
+    take = _wide_stage if wide else _stage
 
     @helper
-    def channel(x, left, y, weight, op, k, v, i):
+    def channel(even, odd, op, k, v, i):
         f, at = op + 8 * (24 + 4 * k), v * 128
         m, s, b = i64_at(f) + at, i64_at(f + 8) + at, i64_at(f + 24) + at
-        return _stage(x, left, y, weight, load(i64x8, m), load(i64x8, m + 64), load(i64x8, s), load(i64x8, s + 64),
-                      load(i64x8, b), load(i64x8, b + 64))  # fmt: skip
+        even = take(even, load(i64x8, m), load(i64x8, s), load(i64x8, b))
+        odd = take(odd, load(i64x8, m + 64), load(i64x8, s + 64), load(i64x8, b + 64))
+        return low_halves(even, odd)
 
     @helper
-    def row(x, left, y, weight, op, k, v, i):
+    def row(even, odd, op, k, v, i):
         f = op + 8 * (24 + 4 * k)
         entry, b = 8 * i * i64_at(f + 16), i64_at(f + 24) + v * 128
         m, s = splat(i64x8, i64_at(i64_at(f) + entry)), splat(i64x8, i64_at(i64_at(f + 8) + entry))
-        return _stage(x, left, y, weight, m, m, s, s, load(i64x8, b), load(i64x8, b + 64))
+        return low_halves(take(even, m, s, load(i64x8, b)), take(odd, m, s, load(i64x8, b + 64)))
 
     return {"channel": channel, "row": row}[kind]
 
 
 @functools.cache
 def exact_stage(kind: str) -> Callable:
-    """The function ``(x, op, k, v, i)`` of stage k on vector v of row i; kinds: "channel", "row", "" for none."""
-    take = _numbers(kind or "row")
+    """The function ``(x, op, k, v, i, mine)`` of stage k on vector v of row i; kinds: "channel", "row", "" for none."""
+    take = _numbers(kind or "row", False)
 
     @helper
-    def stage(x, op, k, v, i):
-        return take(x, zeros(i64x8), zeros(i32x16), zeros(i64x8), op, k, v, i)
+    def stage(x, op, k, v, i, mine):
+        return take(even_lanes(x), odd_lanes(x), op, k, v, i)
 
     @helper
-    def nothing(x, op, k, v, i):
+    def nothing(x, op, k, v, i, mine):
         return x
 
     return stage if kind else nothing
@@ -92,15 +144,20 @@ def exact_stage(kind: str) -> Callable:
 
 @functools.cache
 def exact_stage_with_own(kind: str, own: str) -> Callable:
-    """:func:`exact_stage` for sums that own codes are added to first, in 64 bits; fields 51 to 56 of the record."""
-    take, get = _numbers(kind), LOAD[own]
+    """:func:`exact_stage` of ``x * 2**left + (y - zero) * weight``, y the row of kind ``own`` at the address ``mine``;
+    fields 54 to 56 of the record.
+
+    The joined value may have 61 bits; left and weight are such that neither term has more.
+    """
+    take, get = _numbers(kind, True), LOAD[own]
 
     @helper
-    def stage(x, op, k, v, i):
-        base, step = i64_at(op + 8 * 51), i64_at(op + 8 * 52)
-        y = subtract(get(base + i * step, v), splat(i32x16, i64_at(op + 8 * 54)))
+    def stage(x, op, k, v, i, mine):
+        y = subtract(get(mine, v), splat(i32x16, i64_at(op + 8 * 54)))
         left, weight = splat(i64x8, i64_at(op + 8 * 56)), splat(i64x8, i64_at(op + 8 * 55))
-        return take(x, left, y, weight, op, k, v, i)
+        even = add(shift_left(even_lanes(x), left), multiply(even_lanes(y), weight))
+        odd = add(shift_left(odd_lanes(x), left), multiply(odd_lanes(y), weight))
+        return take(even, odd, op, k, v, i)
 
     return stage
 

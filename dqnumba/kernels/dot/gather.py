@@ -96,6 +96,7 @@ def neighbor_sum_ops(
     zero: int,
     own: Place | None = None,
     distance: int = DISTANCE,
+    bits: int = 8,
     room: int = 0,
 ) -> list[np.ndarray]:
     """Operations for ``out[i] = sum over e in starts[i] .. stops[i] of x[indices[e]] - zero``, one a column block.
@@ -107,15 +108,17 @@ def neighbor_sum_ops(
         The two ends of each row's run of ``indices``: ``indptr`` and ``indptr + 8``, or as :mod:`.hubs` makes them.
     indices : address of int32
         ``PREFETCH_PAD`` further entries, each a row of x, stand behind the last one.
-    x : address of int8 rows of ``x_stride`` bytes
+    x : address of rows of ``x_stride`` bytes
         Padded as all code buffers are.
     channels : int
     zero : int
         Zero point in stored codes.
-    own : place of int8 rows, optional
+    own : place of rows of codes, optional
         Row i of it is added with weight 1: a self-loop that the index list does not hold.
     distance : int
         Rows that are asked for ahead of time, at most 60.
+    bits : 8 or 16
+        Of the codes.
     room : 0 or RANGE
         Where x lives: third field of its place.
 
@@ -125,9 +128,9 @@ def neighbor_sum_ops(
     write, 12-14 own, 15 whether there is one, 16 a row of zeros, 17 where x lives.
     """
     return [
-        sum_record(lanes, 8, True, first, out=out, starts=starts, stops=stops, indices=indices, x=x, x_stride=x_stride,
-                   channels=channels, zero=zero, own=own, distance=distance, room=room)
-        for first, lanes in column_blocks(channels)
+        sum_record(lanes, bits, True, first, out=out, starts=starts, stops=stops, indices=indices, x=x,
+                   x_stride=x_stride, channels=channels, zero=zero, own=own, distance=distance, room=room)
+        for first, lanes in column_blocks(channels, 256 if bits == 8 else 128)
     ]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from .gather import Place
 from .micro import helper, micro, new_op, place, put_place, stride
 from .simd import add, i8x16, i32x16, i64_at, load, maximum, store
 
-__all__ = ["Hubs", "hub_limit", "join_max_op", "join_sum_op", "split_hubs"]
+__all__ = ["Hubs", "first_hub", "hub_limit", "join_max_op", "join_sum_op", "split_hubs"]
 
 LEAST = 8192
 """Edges below which a row is never cut."""
@@ -74,7 +74,7 @@ def split_hubs(indptr: np.ndarray, limit: int) -> Hubs | None:
 
 
 @helper
-def _first_hub(rows, count, start):
+def first_hub(rows, count, start):
     """How many hubs come before row ``start``."""
     low, high = 0, count
     while low < high:
@@ -91,7 +91,7 @@ def join_sum(op, start, stop, scratch):
     out, out_stride = place(op, 1, start, scratch), stride(op, 1)
     pieces, piece_stride = i64_at(op + 32), i64_at(op + 40)
     rows, first, count, runs = i64_at(op + 48), i64_at(op + 56), i64_at(op + 64), i64_at(op + 72)
-    h = _first_hub(rows, count, start)
+    h = first_hub(rows, count, start)
     while h < count and i64_at(rows + 8 * h) < stop:
         row = out + i64_at(rows + 8 * h) * out_stride
         for v in range(runs):
@@ -107,7 +107,7 @@ def join_max(op, start, stop, scratch):
     out, out_stride = place(op, 1, start, scratch), stride(op, 1)
     pieces, piece_stride = i64_at(op + 32), i64_at(op + 40)
     rows, first, count, runs = i64_at(op + 48), i64_at(op + 56), i64_at(op + 64), i64_at(op + 72)
-    h = _first_hub(rows, count, start)
+    h = first_hub(rows, count, start)
     while h < count and i64_at(rows + 8 * h) < stop:
         row = out + i64_at(rows + 8 * h) * out_stride
         for v in range(runs):

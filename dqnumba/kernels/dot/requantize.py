@@ -179,7 +179,8 @@ def _kernel(
                         if zero:
                             x = subtract(x, zero_in)
                         # Its first stage adds the own codes in 64 bits.
-                        x = exact3(exact2(exact1(x, op, 0, v, i), op, 1, v, i), op, 2, v, i)
+                        x = exact1(x, op, 0, v, i, mine)
+                        x = exact3(exact2(x, op, 1, v, i, mine), op, 2, v, i, mine)
                         x = minimum(maximum(x, splat(i32x16, i64_at(op + 360))), splat(i32x16, i64_at(op + 368)))
                         finish(out, v, add(x, splat(i32x16, i64_at(op + 400))), columns, zero_exit, scale)
                     continue
@@ -234,7 +235,10 @@ def _kernel(
 
 
 class Own(NamedTuple):
-    """A node's own codes beside the sum over its neighbours: ``sum * 2**left + weight * (code - zero)``."""
+    """What joins the sum before it is rounded: ``sum * 2**left + weight * (code - zero)``.
+
+    A node's own codes beside the sum over its neighbours; or of kind "int32" the other half of a sum beyond 32 bits.
+    """
 
     place: tuple[int, int, bool]
     kind: str
@@ -275,7 +279,7 @@ def requantize_op(
         Zero point of the source; clamp of the result.
     scale, zero_exit : for "float32": ``float32(result - zero_exit) * scale``, (C,) or a scalar.
     own : Own, optional
-        Codes of the same rows, added to the sums first; ``magnitude`` bounds the result, below 2**32.
+        Codes of the same rows, added to the sums first; ``magnitude`` bounds the result, at most 2**61.
     """
     safe = fold.safe_rows(magnitude)
     flagged = not safe.all()

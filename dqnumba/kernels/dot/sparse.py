@@ -1,7 +1,8 @@
 """Products of sparse rows (CSR) with a dense int8 weight: one weight row read and added a stored entry.
 
 Two operations: :func:`sparse_quantize_op` writes the stored float32 values as codes less their zero point, 16 bits
-each, and :func:`sparse_matmul_ops` multiplies. Entries that are not stored are real zeros and add nothing.
+each (or what is beyond the lowest 8 bits, and these, apart), and :func:`sparse_matmul_ops` multiplies. Entries that are
+not stored are real zeros and add nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from .micro import Micro, micro, new_op, place, put_place, stride
 from .simd import (
     Vector,
     add,
+    bit_and,
     broadcast,
     f32_at,
     f32x16,
@@ -31,6 +33,7 @@ from .simd import (
     multiply,
     narrow,
     set_i64,
+    shift_right,
     splat,
     store_first,
     subtract,
@@ -51,6 +54,7 @@ def sparse_quantize(op, start, stop, scratch):
     low, high = splat(f32x16, f32_at(op + 56)), splat(f32x16, f32_at(op + 64))
     centre = splat(i32x16, i64_at(op + 72))
     nothing, bad = zeros(f32x16), zeros(f32x16)
+    bytes_out = i64_at(op + 88)
     factored = factors != 0  # else the entries of all rows of the block are one run
     for i in range(start, stop if factored else min(start + 1, stop)):
         last = i64_at(starts + 8 * (i + 1 if factored else stop))
@@ -64,7 +68,11 @@ def sparse_quantize(op, start, stop, scratch):
                 x = multiply(x, broadcast(f32x16, factors + 4 * i))
             q = round_even(add(multiply(x, inverse), zero))
             q = minimum(maximum(q, low), high)
-            store_first(out + 2 * e, narrow(subtract(to_integer(q), centre), i16x16), last - e)
+            code = subtract(to_integer(q), centre)
+            if bytes_out:
+                store_first(bytes_out + 2 * e, narrow(bit_and(code, splat(i32x16, 255)), i16x16), last - e)
+                code = shift_right(code, splat(i32x16, 8))
+            store_first(out + 2 * e, narrow(code, i16x16), last - e)
     if any_nan(bad):
         set_i64(i64_at(op + 80), 1)
 
@@ -80,6 +88,7 @@ def sparse_quantize_op(
     high: int,
     status: int,
     factors: int = 0,
+    low_bytes: int = 0,
 ) -> np.ndarray:
     """Operation for ``out[e] = clip(rint(values[e] * inverse_scale + zero_point), low, high) - zero_point``, float32
     step by step.
@@ -94,22 +103,24 @@ def sparse_quantize_op(
     inverse_scale : float
         ``float32(1 / scale)``.
     zero_point, low, high : int
-        True codes (an unsigned site's before its offset); ``high - low < 2**15``.
+        True codes (an unsigned site's before its offset). Less the zero point they fit 16 bits, unless ``low_bytes``.
     status : address of int64
         Set to 1 if a value is infinite or no number.
     factors : address of (N,) float32, optional
         Row factors: the value is multiplied by its row's factor first.
+    low_bytes : address of int16, optional
+        The results modulo 256; ``out`` then holds them shifted to the right by 8.
 
     Notes
     -----
     Fields: 1 starts, 2 values, 3 out, 4 factors, 5-8 float32 bits of inverse scale, zero point, low, high,
-    9 zero point, 10 status.
+    9 zero point, 10 status, 11 low bytes.
     """
     op = new_op(sparse_quantize)
     op[1:5] = starts, values, out, factors
     floats = op[5:9].view(np.float32).reshape(4, 2)
     floats[:, 0] = inverse_scale, zero_point, low, high
-    op[9], op[10] = zero_point, status
+    op[9:12] = zero_point, status, low_bytes
     return op
 
 

@@ -37,6 +37,15 @@ def test_long_rows_of_extreme_codes(columns, code):
         same("neighbor_sum", (13, columns), np.int64, indptr, indices, x, zero, threads=(2,))
 
 
+@pytest.mark.parametrize("columns", [1, 16, 17, 64, 65, 130])
+def test_codes_of_16_bits(columns):
+    rng = np.random.default_rng(columns)
+    indptr, indices = csr([0, 1, 2, 3, 4, 255, 256, 511, 0, 9000, 7], rng, 30)
+    for x in (codes(rng, (30, columns), np.int16), np.full((30, columns), -32768, np.int16)):
+        for zero in (-32768, 0, 32767):
+            same("neighbor_sum", (11, columns), np.int32, indptr, indices, x, zero)
+
+
 def test_graphs_without_rows_edges_or_columns():
     rng = np.random.default_rng(0)
     nothing = np.zeros(0, np.int32)

@@ -70,3 +70,20 @@ def test_values_that_are_no_numbers_are_reported(bad, where):
     values[where] = bad
     _, status = quantized(np.array([0, 18]), values, np.array([0, 1]), np.float32(2), 0, -8, 7)
     assert status == 1
+
+
+def test_codes_of_17_bits_lie_in_two_parts():
+    values = np.linspace(-70_000, 70_000, 999, dtype=np.float32)
+    high, low, status = np.full(1001, 77, np.int16), np.full(1001, 77, np.int16), np.zeros(1, np.int64)
+    starts = np.array([0, 400, 999])
+    for zero in (-32768, -5, 32767):
+        op = sparse_quantize_op(
+            starts=starts.ctypes.data, values=values.ctypes.data, out=high.ctypes.data + 2,
+            inverse_scale=1.0, zero_point=zero, low=-32768, high=32767, status=status.ctypes.data,
+            low_bytes=low.ctypes.data + 2,
+        )  # fmt: skip
+        run([op], np.array([0, 1, 2]), threads=2)
+        want = np.clip(np.rint(values + np.float32(zero)), -32768, 32767).astype(np.int64) - zero
+        assert np.array_equal(256 * high[1:-1].astype(np.int64) + low[1:-1], want) and np.abs(want).max() > 32767
+        assert low[1:-1].min() >= 0 and low[1:-1].max() <= 255
+        assert {high[0], high[-1], low[0], low[-1]} == {77}
