@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from small_models import CLASSES, FEATURES, random_batch
@@ -144,3 +146,27 @@ def test_sparse_features_that_neighbours_read(model, bits):
         for density in (0.0, 0.02, 1.0):
             x = rng.standard_normal((nodes, width)) * (rng.random((nodes, width)) < density)
             checked(imodel, graph, x=SparseFeatures.from_dense(x.astype(np.float32)))
+
+
+def changed(imodel, op, **attributes):
+    """The same program with other attributes at the first step of a kind."""
+    steps = list(imodel.program.steps)
+    k = next(k for k, step in enumerate(steps) if step.op == op)
+    steps[k] = replace(steps[k], attributes=steps[k].attributes | attributes)
+    return dq.infer.IntegerModel(replace(imodel.program, steps=tuple(steps)))
+
+
+def test_programs_that_no_table_of_sites_gives():
+    """A sum that takes off another zero point than sparse codes have; attention over codes of 16 bits."""
+    rng = np.random.default_rng(4)
+    dense = (rng.standard_normal((30, 10)) * (rng.random((30, 10)) < 0.3)).astype(np.float32)
+    graph = dq.Graph.from_edge_index(rng.integers(0, 30, (2, 90)), x=dense, num_nodes=30)
+    sparse = graph.replace(x=SparseFeatures.from_dense(dense))
+    for data, model, op, attributes, reason in (
+        (sparse, "gin", "neighbor_sum", {"zero_in": 17}, "another zero point"),
+        (sparse, "gin", "add_self", {"zero_in": 17}, "another zero point"),
+        (graph, "gat", "requantize", {"high": 255}, "more than 8 bits"),
+    ):
+        imodel = changed(program(data, model, hidden=16), op, **attributes)
+        bound = check(imodel, data, repeats=1)
+        assert bound.backend == "numba" and reason in bound.reason

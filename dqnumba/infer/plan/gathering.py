@@ -76,6 +76,8 @@ def _attention(r: Records, unit: Unit) -> None:
     misfit = attention_misfit(max_degree=int(edges.terms.max(initial=0)), **numbers)
     if misfit:
         raise Unplanned(f"{unit.output}: {misfit}")
+    if r.home(values).kind not in ("int8", "int4"):  # no site gives them, a file may
+        raise Unplanned(f"{unit.output}: an attention over codes of more than 8 bits")
     register = r.bound.registers[unit.output]
     r.reach[unit.output] = np.array([max(-register.low, register.high)], np.float64)
     r.add(attention_op(

@@ -200,7 +200,7 @@ def _requantize(r: Records, unit: Unit) -> None:
     exit_zero = last.attributes["zero_in"] if last.op == "dequantize" else 0
     if exit_zero and max(-a["low"], a["high"]) + abs(exit_zero) >= 1 << 31:
         raise Unplanned(f"{unit.output}: an exit that can leave 32 bits when its zero point is taken off")
-    _emit_requantize(r, unit, fold, reach, zero, a["low"], a["high"], own)
+    _emit_requantize(r, unit, Fold(stages, a["zero_point"]), reach, zero, a["low"], a["high"], own)
     if last.op != "dequantize" and r.home(unit.output).kind == "int32":
         r.reach[unit.output] = np.array([max(abs(a["low"]), abs(a["high"]))], np.float64)
 
