@@ -23,6 +23,7 @@ def main(argv: list[str] | None = None) -> int:
         "--figures", nargs="*", metavar="NAME", help="make the figures that explain (all, or those named)"
     )
     what.add_argument("--rerun", type=Path, metavar="RECORD", help="run a record again and compare")
+    parser.add_argument("--remeasure", action="store_true", help="with --figures: measure again what is there")
     parser.add_argument("--seeds", type=_numbers, metavar="0-9", help="with --cell: seeds, such as 0-9 or 0,3,5")
     parser.add_argument("--folds", type=_numbers, metavar="0-9", help="with --cell: folds")
     parser.add_argument("--list", action="store_true", help="with --plan or --cell: say what is there, run nothing")
@@ -80,7 +81,7 @@ def _run(args: argparse.Namespace, workers: list[subprocess.Popen]) -> int:
         from . import figures
 
         machine.set_threads(args.threads)
-        for path in figures.make(args.results, args.figures or None, say=_say):
+        for path in figures.make(args.results, args.figures or None, say=_say, again=args.remeasure):
             print(path)
         return 0
     if args.rerun is not None:

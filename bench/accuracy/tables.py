@@ -96,8 +96,11 @@ def rows_of(
 
 
 def render(folder: Path) -> str:
-    """Write ``tables.md``, and ``tables.png`` where matplotlib is installed; returns the Markdown."""
-    from . import ablation, picture
+    """Write ``tables.md``, ``tables.png`` and the figures whose numbers are there; returns the Markdown.
+
+    Without matplotlib there are no pictures, and the text says so.
+    """
+    from . import ablation, figures, picture
 
     by_cell, stale = collect(folder)
     everything, parts = {}, ["# Accuracy", "", *_head()]
@@ -116,8 +119,9 @@ def render(folder: Path) -> str:
     (folder / "tables.md").write_text(text, encoding="utf-8")
     try:
         picture.draw(everything, folder / "tables.png")
+        figures.redraw(folder)
     except ImportError:
-        text += '\n(tables.png was not drawn: pip install "dqnumba[bench]" brings matplotlib.)\n'
+        text += '\n(No picture was drawn: pip install "dqnumba[bench]" brings matplotlib.)\n'
     return text.rstrip()
 
 
