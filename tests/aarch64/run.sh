@@ -13,6 +13,9 @@ release="${DEBIAN_RELEASE:-bookworm}" python="${DEBIAN_PYTHON:-3.11}"  # the two
 need() {
     command -v "$1" > /dev/null || { echo "run.sh needs $1: $2" >&2; exit 2; }
 }
+"${PYTHON:-python3}" -c "import numba, pytest, hypothesis" 2> /dev/null || {
+    echo "run.sh needs a Python with this project's packages: activate its environment or set PYTHON" >&2; exit 2
+}
 need qemu-aarch64-static "install the package qemu-user-static"
 need dpkg "a Debian or a descendant"
 need apt-get "a Debian or a descendant"
@@ -64,15 +67,22 @@ PY
     touch "$site/.complete"
 fi
 
+# Whole programs are made here, and must give the same bytes there.
+programs="$(mktemp -d)"
+trap 'rm -rf "$programs"' EXIT
+"${PYTHON:-python3}" "$repository/tests/aarch64/programs.py" "$programs"
+
 # A Raspberry Pi 5 (with the instruction sdot) and a Raspberry Pi 4 (without: it would stop the emulated processor).
 # Numba recognises no processor here and is told its name; each has machine code of its own on disk.
+[ $# -gt 0 ] || set -- tests/kernels/dot/test_every_kernel.py tests/aarch64/test_programs.py
 status=0
 cd "$repository"
 for cpu in cortex-a76 cortex-a72; do
     echo "== $cpu"
     env PYTHONHOME="$root/usr" PYTHONPATH="$repository:$site" PYTHONDONTWRITEBYTECODE=1 \
         NUMBA_CPU_NAME="$cpu" NUMBA_CACHE_DIR="$cache/numba" NUMBA_NUM_THREADS=2 HYPOTHESIS_STORAGE_DIRECTORY="$cache" \
+        DQNUMBA_PROGRAMS="$programs" \
         qemu-aarch64-static -cpu "$cpu" -L "$root" "$root/usr/bin/python$python" \
-        -m pytest -p no:cacheprovider "${@:-tests/kernels/dot/test_every_kernel.py}" || status=1
+        -m pytest -p no:cacheprovider "$@" || status=1
 done
 exit "$status"
