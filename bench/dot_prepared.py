@@ -89,6 +89,41 @@ def _sum(ops: Callable, indptr: NDArray, out: NDArray, keep: Any) -> Callable[[]
     return run
 
 
+def sum_into_cache(indptr: NDArray, indices: NDArray, x: NDArray, zero: int, out: NDArray) -> Callable[[], Any]:
+    """Sums of int8 rows into the scratch memory of a block, where a program rounds and multiplies them next.
+
+    The first call also copies them to ``out``, to be checked.
+    """
+    import numba
+
+    from dqnumba.kernels.dot.blocks import row_blocks
+    from dqnumba.kernels.dot.copy_rows import copy_rows_op
+    from dqnumba.kernels.dot.gather import neighbor_sum_ops
+    from dqnumba.kernels.dot.gather_vectors import pad_indices
+    from dqnumba.kernels.dot.launch import Launch, Phase
+
+    out[...] = 0
+    listed, width = pad_indices(indices), 4 * x.shape[1]
+    blocks = row_blocks(indptr)
+    memory = int(np.diff(blocks).max(initial=1)) * width + 4096
+    sums = (0, width, True)
+    ops = neighbor_sum_ops(
+        out=sums, starts=indptr.ctypes.data, stops=indptr.ctypes.data + 8, x=x.ctypes.data, x_stride=x.strides[0],
+        channels=x.shape[1], zero=zero, indices=listed.ctypes.data,
+    )  # fmt: skip
+    copy = copy_rows_op(source=sums, target=(out.ctypes.data, out.strides[0], False), width=width)
+    threads = numba.get_num_threads()
+    launches = [Launch([Phase(ops, blocks)], memory, 0), Launch([Phase([*ops, copy], blocks)], memory, 0)]
+    kept = (listed, x, indptr, out)
+
+    def run() -> None:
+        assert kept
+        launches[-1](threads)
+        del launches[1:]
+
+    return run
+
+
 def fused_sum(indptr: NDArray, indices: NDArray, x: NDArray, zero: int, shift: int, out: NDArray) -> Callable[[], Any]:
     """Sum of int8 rows, rounded to int8 by ``2**-shift`` before it leaves the cache: as a program runs it."""
     import numba

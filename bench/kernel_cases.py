@@ -118,7 +118,7 @@ def product_case(rows: int, inner: int, columns: int, backend: str) -> Case:
 
 
 def sum_case(name: str, indptr: Any, indices: Any, width: int, backend: str, *, packed: bool = False) -> Case:
-    """Sum of neighbours' rows of ``width`` int8 codes into int32, fused with rounding into int8; float32 peers."""
+    """Sum of neighbours' rows of ``width`` int8 codes into int32, in memory and in the cache, and rounded into int8; float32 peers."""
     nodes, edges = len(indptr) - 1, len(indices)
     rng = np.random.default_rng(0)
     x = _filled((nodes, width), np.int8, lambda: rng.integers(-8, 8, (nodes, width), dtype=np.int8))
@@ -133,6 +133,8 @@ def sum_case(name: str, indptr: Any, indices: Any, width: int, backend: str, *, 
     )  # fmt: skip
     if backend == "dot":
         case.add("int8", lambda: dot_prepared.neighbor_sum(indptr, indices, x, zero, out), lambda: out, expected)
+        case.add("int8, into the cache", lambda: dot_prepared.sum_into_cache(indptr, indices, x, zero, out),
+                 lambda: out, expected)  # fmt: skip
         rounded = np.clip((expected.astype(np.int64) + 8) >> 4, -128, 127)
         case.add("int8, rounded to int8", lambda: dot_prepared.fused_sum(indptr, indices, x, zero, 4, narrow),
                  lambda: narrow, rounded)  # fmt: skip
