@@ -118,7 +118,7 @@ def product_case(rows: int, inner: int, columns: int, backend: str) -> Case:
 
 
 def sum_case(name: str, indptr: Any, indices: Any, width: int, backend: str, *, packed: bool = False) -> Case:
-    """Sum of neighbours' rows of ``width`` int8 codes into int32, in memory and in the cache, and rounded into int8; float32 peers."""
+    """Sums of neighbours' rows of ``width`` int8 codes: int32 in memory or cache, rounded to int8; float32 peers."""
     nodes, edges = len(indptr) - 1, len(indices)
     rng = np.random.default_rng(0)
     x = _filled((nodes, width), np.int8, lambda: rng.integers(-8, 8, (nodes, width), dtype=np.int8))

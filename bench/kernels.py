@@ -124,7 +124,8 @@ def product_table(rows: list[dict[str, Any]]) -> str:
 
 def sum_table(rows: list[dict[str, Any]]) -> str:
     """Milliseconds of everybody, and the shares of the limits."""
-    names = ("int8", "int8, into the cache", "int8, rounded to int8", "int4", "own float32", "torch CSR float32", "scipy float32")
+    names = ("int8", "int8, into the cache", "int8, rounded to int8", "int4", "own float32",
+             "torch CSR float32", "scipy float32")  # fmt: skip
     body = []
     for row in rows:
         times = row["contenders"]
