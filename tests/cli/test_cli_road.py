@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -207,7 +209,7 @@ def test_doctor_and_help(call):
     content = call("doctor", "--json").json
     assert content["packages"]["numpy"] == np.__version__
     assert call("doctor").code == 0
-    for verb in ("demo", "data", "train", "convert", "run", "inspect", "verify", "warmup", "doctor"):
+    for verb in ("demo", "data", "train", "convert", "run", "inspect", "verify", "bench", "warmup", "doctor"):
         assert call(verb, "--help").code == 0
 
 
@@ -237,3 +239,27 @@ def test_help_loads_nothing_heavy():
         "sys.exit(any(name in sys.modules for name in ('numpy', 'numba', 'tqdm', 'scipy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60).returncode == 0
+
+
+def test_bench_times_backends_and_threads(call, trained, graph_file):
+    before = numba.get_num_threads()
+    result = call("bench", trained, "--graph", graph_file, "--repeats", 3, "--quiet", "--json")
+    assert result.code == 0, result.err
+    times = result.json["times"]
+    assert {row["backend"] for row in times} == {"dot", "numba"}
+    assert {row["threads"] for row in times} == {1, before}
+    for row in times:
+        assert 0 < row["q1_ms"] <= row["median_ms"] <= row["q3_ms"] and row["nodes"] == 80
+        assert row["workspace_bytes"] > 0 and row["backend_reason"] is None
+    assert numba.get_num_threads() == before
+    text = call("bench", trained, "--graph", graph_file, "--repeats", 1, "--backend", "dot", "--quiet").out
+    assert "dot" in text and "numba" not in text and "80 nodes" in text
+
+
+@pytest.mark.skipif(not Path(os.environ.get("DQNUMBA_DATA", ""), "mutag").is_dir(), reason="needs mutag")
+def test_bench_of_a_data_set_times_one_graph_and_a_batch(call, tmp_path):
+    out = tmp_path / "m.safetensors"
+    more = ("--dataset", "mutag", "--fold", 0, "--limit", 40, "--epochs", 1, "--hidden", 8, "--quiet")
+    assert call("train", *more, "--model", "gin", "--out", out).code == 0
+    rows = call("bench", out, "--dataset", "mutag", "--batch", 7, "--repeats", 1, "--quiet", "--json").json["times"]
+    assert {row["what"] for row in rows} == {"one graph", "batch of 7"} and len(rows) % 2 == 0
