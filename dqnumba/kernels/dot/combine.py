@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from .codes import LOAD, STORE
 from .fold import FoldedStage
+from .folded_stage import row_entry, row_stage
 from .micro import Micro, micro, new_op, place, put_place, stride
-from .requantize import row_entry, row_stage
 from .requantize_tables import row_table, stage_kind
 from .simd import (
     add,

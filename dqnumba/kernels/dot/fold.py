@@ -25,14 +25,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Fold", "FoldedStage"]
+__all__ = ["Fold", "FoldedStage", "Own"]
 
 _LIMIT = float(2**31) * (1 - 1e-6)  # leaves room for the rounding of the bounds themselves
 _NEVER = np.inf
+
+
+class Own(NamedTuple):
+    """What joins the sum before it is rounded: ``sum * 2**left + weight * (code - zero)``.
+
+    A node's own codes beside the sum over its neighbours; or of kind "int32" the other half of a sum beyond 32 bits.
+    """
+
+    place: tuple[int, int, bool]
+    kind: str
+    zero: int
+    weight: int
+    left: int
 
 
 @dataclass

@@ -1,18 +1,18 @@
 """Requantization of a block of rows: sums in 32-bit lanes to codes, to other sums, or to the floats of the exit.
 
-The steps are those of :mod:`.fold`; rows that are not proven safe take the reference's, :mod:`.exact_stage`.
+The steps are those of :mod:`.fold`, or a guess in float32 where that is faster, :mod:`.requantize_guess`; rows that are
+not proven safe take the reference's, :mod:`.exact_stage`.
 Fields of the record: 1 source, 4 output (places), 7 columns, 8 low, 9 high, 10 zero_in, 11 flags of the unsafe rows;
 12 + 4 k fast stage k: table, offset in it of each row (0: the same for all), constants; 24 + 4 k stage k as the
 reference has it; 45, 46 clamp of the exact result less the output's zero point, 47 scales of the exit, 48 zero of the
 exit, 49 flags a row, 50 the output's zero point; 51 place of own codes, 54 their zero, 55 weight, 56 left shift of
-the sum.
+the sum. The guess has 36 to 40.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,87 +20,34 @@ from numpy.typing import NDArray
 from .codes import LOAD, STORE
 from .cpu import features
 from .exact_stage import exact_kind, exact_stage, exact_stage_with_own, exact_tables
-from .fold import Fold
+from .fold import Fold, Own
+from .folded_stage import joined_codes, row_entry, row_stage
 from .matmul_pack import aligned_zeros
 from .micro import Micro, helper, micro, new_op, place, put_place, stride
+from .requantize_guess import guess_variant, guessed_kernel, put_guess, worthwhile_guess
 from .requantize_tables import channel_table, padded, row_table, stage_kind
 from .simd import (
     add,
     broadcast,
     f32x16,
     i8_at,
-    i32_at,
     i32x16,
     i64_at,
     load,
     maximum,
     minimum,
     multiply,
-    shift_left,
-    shift_right,
     splat,
     store,
     store_first,
     subtract,
 )
-from .simd_quant import high_product, pack_bytes, pack_bytes_avx512, to_float
+from .simd_quant import pack_bytes, pack_bytes_avx512, to_float
 
-__all__ = ["OUTPUTS", "Own", "requantize_op", "row_entry", "row_stage"]
+__all__ = ["OUTPUTS", "Own", "requantize_op"]
 
 OUTPUTS = (*STORE, "float32")
 _INT32_MIN, _INT32_MAX = -(1 << 31), (1 << 31) - 1
-_CHANNEL_BYTES = 320
-
-
-ROW, TENSOR = ("row", "row_left", "row_down"), ("tensor", "tensor_left")
-
-
-@functools.cache
-def row_stage(kind: str) -> Callable:
-    """The function of a fast stage on the 16 channels of vector v.
-
-    ``m, left, down, right`` are those of the row (or of all rows); a table of channels has its own.
-    """
-
-    @helper
-    def channel(x, v, table, constants, m, left, down, right):
-        t = table + v * _CHANNEL_BYTES
-        product = high_product(shift_left(x, load(i32x16, t + 128)), load(i32x16, t), load(i32x16, t + 64))
-        return shift_right(add(product, load(i32x16, t + 192)), load(i32x16, t + 256))
-
-    @helper
-    def row(x, v, table, constants, m, left, down, right):
-        if kind != "row_down":
-            x = shift_left(x, left)
-        constant = load(i32x16, constants + v * 64)
-        if kind != "row_left":
-            constant = shift_left(constant, down)
-        return shift_right(add(high_product(x, m, m), constant), right)
-
-    @helper
-    def tensor(x, v, table, constants, m, left, down, right):
-        if kind == "tensor_left":
-            x = shift_left(x, left)
-        return shift_right(add(high_product(x, m, m), load(i32x16, constants + v * 64)), right)
-
-    @helper
-    def none(x, v, table, constants, m, left, down, right):
-        return shift_right(add(x, load(i32x16, constants + v * 64)), right)
-
-    @helper
-    def nothing(x, v, table, constants, m, left, down, right):
-        return x
-
-    return channel if kind == "channel" else row if kind in ROW else tensor if kind in TENSOR else (
-        none if kind == "none" else nothing)  # fmt: skip
-
-
-@helper
-def row_entry(op, k, i):
-    """Address of row i's numbers of stage k: multiplier, left, down, right."""
-    offsets = i64_at(op + 8 * (13 + 4 * k))
-    table = i64_at(op + 8 * (12 + 4 * k))
-    return table + i32_at(offsets + 4 * i) if offsets else table
 
 
 @helper
@@ -129,18 +76,6 @@ def _finish(output: str) -> Callable:
 
 
 @functools.cache
-def _joined(own: str) -> Callable:
-    """The function ``x * 2**far + weight * (own code - zero)``."""
-    get = LOAD[own or "int8"]
-
-    @helper
-    def joined(x, row, v, zero, weight, far):
-        return add(shift_left(x, far), multiply(subtract(get(row, v), zero), weight))
-
-    return joined
-
-
-@functools.cache
 def _kernel(
     source: str, kinds: tuple[str, ...], output: str, zero: bool, clamp: bool, exact: tuple[str, ...], own: str
 ) -> Micro:
@@ -150,7 +85,7 @@ def _kernel(
     exact1, exact2, exact3 = (exact_stage(kind) for kind in (*exact, "", "", "")[:3])
     if own and exact:
         exact1 = exact_stage_with_own(exact[0], own)
-    joined = _joined(own)
+    joined = joined_codes(own)
     flagged = len(exact) > 0
     by_four = output == "int8"
     load_vector = LOAD[source]
@@ -234,19 +169,6 @@ def _kernel(
     return micro(kernel)
 
 
-class Own(NamedTuple):
-    """What joins the sum before it is rounded: ``sum * 2**left + weight * (code - zero)``.
-
-    A node's own codes beside the sum over its neighbours; or of kind "int32" the other half of a sum beyond 32 bits.
-    """
-
-    place: tuple[int, int, bool]
-    kind: str
-    zero: int
-    weight: int
-    left: int
-
-
 def requantize_op(
     *,
     source: tuple[int, int, bool],
@@ -287,7 +209,9 @@ def requantize_op(
     full = (low, high) in ((_INT32_MIN, _INT32_MAX), *([(-128, 127)] if output_kind == "int8" else []))
     kinds = tuple(stage_kind(stage) for stage in fold.folded) if fold.usable else ("none",)
     exact = tuple(exact_kind(multiplier) for multiplier, _, _ in fold.stages) if flagged else ()
-    op = new_op(_kernel(source_kind, kinds, output_kind, zero_in != 0, not full, exact, own.kind if own else ""))
+    guess = worthwhile_guess(fold, kinds, output_kind, low, high, own)
+    variant = (source_kind, kinds, output_kind, zero_in != 0, not full, exact, own.kind if own else "")
+    op = new_op(guessed_kernel(*variant, *guess_variant(guess, output_kind, columns)) if guess else _kernel(*variant))
     put_place(op, 1, *source)
     put_place(op, 4, *output)
     op[7:11] = columns, low, high, zero_in
@@ -308,13 +232,15 @@ def requantize_op(
         if stage.kind == "channel":
             op[12 + 4 * k] = address(channel_table(stage, columns))
             continue
-        table, offsets = row_table(stage)
+        table, offsets = row_table(stage, guess.gain if guess and not k else 0)
         op[12 + 4 * k] = address(table)
         if offsets.size:
             op[13 + 4 * k] = address(offsets)
         shift = stage.down[0] if len(stage.multiplier) == 1 else 0
         constant = np.broadcast_to(stage.constant, (columns,)) << shift
         op[14 + 4 * k] = address(padded(constant).astype(np.int32))
+    if guess:
+        put_guess(op, fold, guess, columns, address)
     if flagged:
         rows = np.broadcast_to(~safe, (len(safe),)).astype(np.int8)
         op[11] = address(rows)

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .fold import FoldedStage
+from .guess import factors
 
-__all__ = ["channel_table", "padded", "row_table", "stage_kind"]
+__all__ = ["channel_table", "guess_table", "padded", "row_table", "stage_kind"]
 
 
 def stage_kind(stage: FoldedStage) -> str:
@@ -20,14 +21,17 @@ def stage_kind(stage: FoldedStage) -> str:
     return "row" if left and down else "row_left" if left else "row_down"
 
 
-def row_table(stage: FoldedStage) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Multiplier, left, down and right of each kind of row, (kinds, 4), and the byte offset of each row's entry."""
-    entries = np.stack([stage.multiplier, stage.left, stage.down, stage.right + stage.down], axis=1)
+def row_table(stage: FoldedStage, gain: int = 0) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Entries of 32 bytes for each kind of row: multiplier, left, down, right, and the whole factor times ``2**gain``
+    as float32; and the byte offset of each row's entry, nothing if there is one."""
+    entries = np.zeros((len(stage.multiplier), 8), np.int32)
+    entries[:, :4] = np.stack([stage.multiplier, stage.left, stage.down, stage.right + stage.down], axis=1)
+    entries[:, 4] = np.ldexp(factors(stage), gain).astype(np.float32).view(np.int32)
     if len(entries) == 1:
-        return np.ascontiguousarray(entries.astype(np.int32)), np.zeros(0, np.int32)
+        return entries, np.zeros(0, np.int32)
     # Multiplier and shift tell rows apart; few differ, since they come from degrees.
     _, first, inverse = np.unique(stage.multiplier * 64 + stage.shift, return_index=True, return_inverse=True)
-    return np.ascontiguousarray(entries[first].astype(np.int32)), (16 * inverse).astype(np.int32)
+    return np.ascontiguousarray(entries[first]), (32 * inverse).astype(np.int32)
 
 
 def channel_table(stage: FoldedStage, columns: int) -> NDArray[np.int32]:
@@ -41,9 +45,22 @@ def channel_table(stage: FoldedStage, columns: int) -> NDArray[np.int32]:
     return np.ascontiguousarray(np.stack(rows, axis=1).astype(np.int32))
 
 
-def padded(values: NDArray[np.int64]) -> NDArray[np.int64]:
+def guess_table(stage: FoldedStage, constant: NDArray[np.float64], columns: int, gain: int) -> NDArray[np.float32]:
+    """A guessed stage's constants; for channels behind the factors of each vector of 16, (vectors, 2, 16) float32.
+
+    Behind the last channel the constants lie between two integers, where a sum of zero is in no doubt.
+    """
+    constant = padded(np.broadcast_to(constant, (columns,)))
+    constant[columns:] = 0.5
+    if stage.kind != "channel":
+        return constant.astype(np.float32)
+    factor = padded(np.ldexp(factors(stage), gain))
+    return np.ascontiguousarray(np.stack([factor.reshape(-1, 16), constant.reshape(-1, 16)], axis=1).astype(np.float32))
+
+
+def padded(values: NDArray) -> NDArray:
     """Columns up to a multiple of 16, zeros behind."""
     width = -(-values.shape[-1] // 16) * 16
-    out = np.zeros((*values.shape[:-1], width), np.int64)
+    out = np.zeros((*values.shape[:-1], width), values.dtype)
     out[..., : values.shape[-1]] = values
     return out
