@@ -18,11 +18,11 @@ from .simd import (
     i64_at,
     load,
     multiply,
-    multiply_add,
     shift_left,
     shift_right,
     subtract,
 )
+from .simd_float import multiply_add
 from .simd_quant import high_product, to_float
 
 __all__ = ["guessed_stages", "joined_codes", "row_entry", "row_stage"]

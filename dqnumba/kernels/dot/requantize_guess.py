@@ -35,15 +35,8 @@ from .simd import (
     store,
     subtract,
 )
-from .simd_quant import (
-    any_below,
-    floor_avx512,
-    floor_to_integer,
-    fraction,
-    fraction_avx512,
-    pack_bytes,
-    pack_bytes_avx512,
-)
+from .simd_float import any_below, floor_avx512, floor_to_integer, fraction, fraction_avx512
+from .simd_quant import pack_bytes, pack_bytes_avx512
 
 __all__ = ["guessed_kernel", "put_guess", "worthwhile_guess"]
 

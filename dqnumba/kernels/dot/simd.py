@@ -18,10 +18,10 @@ from numba.extending import intrinsic, register_model
 
 __all__ = [
     "Vector", "add", "address_of", "bit_and", "bit_xor", "bitcast", "broadcast", "f32_at", "f32x16", "i8_at",
-    "i8x8", "i8x16", "i8x32", "i8x64", "i16_at", "i16x16", "i16x32", "i32_at", "i32x16", "i64_at", "i64x8", "load",
-    "load_first", "maximum", "minimum", "multiply", "multiply_add", "narrow", "part", "prefetch", "select_gt",
-    "set_f32", "set_i8", "set_i16", "set_i32", "set_i64", "shift_left", "shift_right", "splat", "store",
-    "store_first", "subtract", "widen", "zeros",
+    "i8x8", "i8x16", "i8x32", "i8x64", "i16_at", "i16x16", "i16x32", "i32_at", "i32x16", "i64_at", "i64x8",
+    "load", "load_first", "maximum", "minimum", "multiply", "narrow", "part", "prefetch", "select_gt", "set_f32",
+    "set_i8", "set_i16", "set_i32", "set_i64", "shift_left", "shift_right", "splat", "store", "store_first",
+    "subtract", "widen", "zeros",
 ]  # fmt: skip
 
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
@@ -259,22 +259,6 @@ def _binary(name: str, doc: str, integers: str, floats: str | None = None):
 add = _binary("add", "a + b.", "add", "fadd")
 subtract = _binary("subtract", "a - b.", "sub", "fsub")
 multiply = _binary("multiply", "a * b.", "mul", "fmul")
-
-
-@intrinsic
-def multiply_add(typingctx, a, b, c):
-    """a * b + c of f32 vectors, rounded once where the processor can, else twice."""
-    if not isinstance(a, Vector) or a.kind != "f32" or a != b or a != c:
-        return None
-
-    def codegen(context, builder, signature, args):
-        kind = ir.FunctionType(a.ir, [a.ir] * 3)
-        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{a.lanes}f32")
-        return builder.call(function, args)
-
-    return a(a, b, c), codegen
-
-
 shift_left = _binary("shift_left", "a << b lane by lane, 0 <= b < bits.", "shl")
 shift_right = _binary("shift_right", "a >> b lane by lane with the sign, 0 <= b < bits.", "ashr")
 bit_and = _binary("bit_and", "a & b.", "and_")
