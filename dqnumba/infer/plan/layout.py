@@ -136,8 +136,8 @@ class Layout:
             self.homes[unit.output] = self._sparse(unit, [u for u, _ in readers])
             return
         channels = unit.steps[-1].channels
-        if local and len(readers) == 1 and readers[0][0].kind == "requantize":
-            kind = self._two_rows(unit, register.array.dtype == "int64")
+        if local and len(readers) == 1:
+            kind = self._two_rows(unit, readers[0][0].kind, register.array.dtype == "int64")
             if kind is not None:
                 self.homes[unit.output] = Home(kind, 2 * max(64, row_bytes("int32", channels)), LOCAL)
                 return
@@ -155,11 +155,12 @@ class Layout:
             width = max(width, 64)
         self.homes[unit.output] = Home(kind, width, LOCAL if local else shared)
 
-    def _two_rows(self, unit: Unit, beyond: bool) -> str | None:
-        """Kind of sums that one requantization reads, and that may need more than 32 bits; None for one int32 row."""
-        if unit.kind == "matmul" and any(self.homes[s.register].kind in WIDE_CODES for s in unit.reads):
-            return "halves"
-        return "long" if beyond and unit.kind == "neighbor_sum" else None
+    def _two_rows(self, unit: Unit, reader: str, beyond: bool) -> str | None:
+        """Kind of sums that are rounded by one other unit, and that may need more than 32 bits; None for an int32 row.
+        """
+        if unit.kind == "matmul" and reader == "requantize":
+            return "halves" if any(self.homes[s.register].kind in WIDE_CODES for s in unit.reads) else None
+        return "long" if beyond and unit.kind == "neighbor_sum" and reader in ("requantize", "add_self") else None
 
     def _sparse(self, unit: Unit, products: list[Unit]) -> Home:
         """Codes of the stored entries less their zero point, for products alone: others read dense rows."""

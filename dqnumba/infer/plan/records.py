@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...kernels.dot import combine, copy_rows
+from ...kernels.dot.codes import row_bytes
 from ...kernels.dot.copy_rows import copy_rows_op
 from ...kernels.dot.fold import Fold, FoldedStage
 from ...kernels.dot.launch import Phase
@@ -159,13 +160,20 @@ def _add_self(r: Records, unit: Unit) -> None:
     gain: int | FoldedStage = m.bit_length() - 1 - right
     if len(multiplier) > 1 or m <= 0 or m & (m - 1) or gain < 0:
         gain = FoldedStage("row", multiplier, shift - 1, np.ones(1, np.int64), 1)
-        if (gain.reach(reach)[0] >= 2.0**31 * 0.999).any():
-            raise Unplanned(f"{step.output}: a sum on this graph can leave 32 bits")
     self_reach = abs(weight) * max(abs(codes.low - zero), abs(codes.high - zero))
+    place, long = r.place(total), r.home(total).kind == "long"
+    if long or (isinstance(gain, FoldedStage) and (gain.reach(reach)[0] >= 2.0**31 * 0.999).any()):
+        # Some hub's sum needs more than 32 bits while it is scaled: that alone first, as a requantization can.
+        place, gain = r.reserved(max(64, row_bytes("int32", step.channels))), 0
+        r.add(requantize_op(
+            source=r.place(total), source_kind="int32", output=place, output_kind="int32", columns=step.channels,
+            fold=Fold([(multiplier[:, None], shift[:, None], np.zeros((1, 1), np.int64))], 0), magnitude=reach,
+            zero_in=0, low=-(1 << 31), high=(1 << 31) - 1, own=_second_row(r, total) if long else None,
+        ))  # fmt: skip
     r.reach[step.output] = reach * np.ldexp(np.abs(multiplier).astype(np.float64), -shift) + 1 + self_reach
     r.add(combine.add_self_op(
-        total=r.place(total), own=r.place(own), own_kind=r.home(own).kind, output=r.place(unit.output),
-        columns=step.channels, zero=zero, weight=weight, gain=gain,
+        total=place, own=r.place(own), own_kind=r.home(own).kind, output=r.place(unit.output), columns=step.channels,
+        zero=zero, weight=weight, gain=gain,
     ))  # fmt: skip
 
 
