@@ -29,7 +29,7 @@ from numba import njit, types
 from numba.core.ccallback import CFunc
 from numba.core.dispatcher import Dispatcher
 
-from .._cache import KernelCache, cache_folder
+from .._cache import KernelCache, cache_folder, describe
 from .simd import i64_at
 
 __all__ = [
@@ -60,8 +60,18 @@ RANGE = 2
 
 _SIGNATURE = ((types.int64,) * 4, types.void)
 
-helper = njit(nogil=True, error_model="numpy", _nrt=False)
-"""Decorator of functions that micro-kernels call; they are compiled into each caller."""
+_njit = njit(nogil=True, error_model="numpy", _nrt=False)
+
+
+def helper(function: FunctionType) -> Dispatcher:
+    """Decorate a function that micro-kernels call; it is compiled into each caller.
+
+    Its symbol in the machine code must say what it closes over. Numba adds a number that counts up in each process:
+    two functions that a factory made in two processes could have one name, and where the kernels around them are then
+    loaded from disk into a third, the linker takes the first for both.
+    """
+    function.__qualname__ += "_" + hashlib.sha256(repr(describe(function)).encode()).hexdigest()[:12]
+    return _njit(function)
 
 
 @functools.cache

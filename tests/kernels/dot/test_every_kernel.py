@@ -10,6 +10,11 @@ import re
 
 import numpy as np
 import pytest
+import test_exact_stage
+import test_halves
+import test_long_sums
+import test_sparse
+import test_sparse_dense
 from test_attention import check as check_attention
 
 from dqnumba.kernels import reference
@@ -88,6 +93,29 @@ def test_requantization(shape):
     multiplier, shift = rng.integers(1 << 30, 1 << 31, shape), rng.integers(42, 46, shape)
     stages = (multiplier,), (shift,), (np.zeros((1, 1), np.int64),)
     same(api_requantize, "requantize", acc.shape, np.int8, acc, 0, *stages, -3, -128, 127)
+
+
+def test_sums_beyond_32_bits():
+    rng, draw = np.random.default_rng(5), test_exact_stage.draw
+    for kind in ("row", "channel"):
+        stages = [test_exact_stage.tables(rng, kind)]
+        test_exact_stage.check(draw(rng, "int32"), draw(rng, "int8"), "int8", stages, zero=-128, weight=257, left=8)
+        test_exact_stage.check(draw(rng, "int32"), draw(rng, "int32"), "int32", stages, weight=1 << 29, left=29)
+    test_long_sums.test_pieces_meet_in_64_bits(17, 2)
+    test_long_sums.test_own_codes_join("int8")
+
+
+def test_codes_of_16_bits():
+    rng = np.random.default_rng(6)
+    (indptr, indices), x = graph(rng), rng.integers(-(2**15), 2**15, (SOURCES, 20)).astype(np.int16)
+    same(api_aggregate, "neighbor_sum", (len(DEGREES), 20), np.int32, indptr, indices, x, -(2**15))
+    test_halves.test_every_code("int16", 17)
+    test_sparse.test_codes_of_17_bits_lie_in_two_parts()
+
+
+@pytest.mark.parametrize("kind", ["int4", "int8", "int16"])
+def test_sparse_rows_as_dense_ones(kind):
+    test_sparse_dense.test_codes_of_the_dense_matrix(kind, True, 33)
 
 
 @pytest.mark.parametrize("isa", available_isas())

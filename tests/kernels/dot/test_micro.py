@@ -105,6 +105,48 @@ def test_found_on_disk_by_the_next_process(tmp_path):
     assert found == [["False", "False"], ["True", "True"]]
 
 
+def test_helpers_of_one_factory_stay_apart(tmp_path):
+    """Compiled in two processes, loaded by a third: each kernel keeps its own, though it is too long to be inlined."""
+    lines = "\n".join("        x = (x * factor) ^ (x >> 3)" for _ in range(100))
+    (tmp_path / "made.py").write_text(textwrap.dedent("""
+        import ctypes, sys
+        import numpy as np
+        from dqnumba.kernels.dot.micro import helper, micro
+        from dqnumba.kernels.dot.simd import i64_at, set_i64
+
+
+        def make(factor):
+            @helper
+            def work(x):
+        LINES
+                return x
+
+            def kernel(op, start, stop, scratch):
+                for i in range(start, stop):
+                    set_i64(op + 8 * i, work(work(i64_at(op + 8 * i)) + i))
+
+            kernel.__name__ = kernel.__qualname__ = f"kernel_{factor}"
+            return micro(kernel)
+
+
+        for factor in map(int, sys.argv[1:]):
+            kernel, op = make(factor), np.arange(3)
+            ctypes.CFUNCTYPE(None, *(ctypes.c_int64,) * 4)(kernel.address)(op.ctypes.data, 0, 3, 0)
+            print(factor, kernel.was_cached, *op)
+    """).replace("LINES", lines))
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+
+    def run(*factors):
+        command = [sys.executable, str(tmp_path / "made.py"), *factors]
+        lines = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split("\n")
+        return [line.split() for line in lines if line]
+
+    apart = run("3") + run("5")
+    both = run("3", "5")
+    assert [found[1] for found in both] == ["True", "True"], "not what this test is about"
+    assert [found[2:] for found in both] == [found[2:] for found in apart] and apart[0][2:] != apart[1][2:]
+
+
 def test_helpers_release_the_lock_and_do_not_count_references():
     options = module.helper(lambda x: x).targetoptions
     assert options["nogil"] and not options["_nrt"] and options["error_model"] == "numpy"
