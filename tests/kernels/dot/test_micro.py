@@ -108,7 +108,8 @@ def test_found_on_disk_by_the_next_process(tmp_path):
 def test_helpers_of_one_factory_stay_apart(tmp_path):
     """Compiled in two processes, loaded by a third: each kernel keeps its own, though it is too long to be inlined."""
     lines = "\n".join("        x = (x * factor) ^ (x >> 3)" for _ in range(100))
-    (tmp_path / "made.py").write_text(textwrap.dedent("""
+    (tmp_path / "made.py").write_text(
+        textwrap.dedent("""
         import ctypes, sys
         import numpy as np
         from dqnumba.kernels.dot.micro import helper, micro
@@ -133,7 +134,8 @@ def test_helpers_of_one_factory_stay_apart(tmp_path):
             kernel, op = make(factor), np.arange(3)
             ctypes.CFUNCTYPE(None, *(ctypes.c_int64,) * 4)(kernel.address)(op.ctypes.data, 0, 3, 0)
             print(factor, kernel.was_cached, *op)
-    """).replace("LINES", lines))
+    """).replace("LINES", lines)
+    )
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
 
     def run(*factors):
