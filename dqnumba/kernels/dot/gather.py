@@ -20,7 +20,7 @@ __all__ = ["DISTANCE", "Place", "neighbor_sum_ops", "sum_kernel", "sum_record"]
 DISTANCE = 32
 """Edges between the row that is added and the row that is asked for."""
 
-_ROWS = 255  # 255 * -128 is the most that a lane of 16 bits is sure to hold
+_ROWS = 254  # with a row of its own, 255 * -128: the most that a lane of 16 bits is sure to hold
 _GROUP = 3  # molecules have rows of 1 to 4 edges: groups of 4 read too much for nothing, groups of 2 branch too often
 
 _NOTHING = np.zeros(512, np.int8)
@@ -52,11 +52,11 @@ def sum_kernel(lanes: int, listed: bool = True, bits: int = 8, near: bool = Fals
         for i in range(start, stop):
             e, last = i64_at(starts + 8 * i), i64_at(stops + 8 * i)
             total = splat(wide, -zero * (last - e + has_own))
+            part = zeros(middle)
             if has_own:
-                total = add(total, widen(load(code, own + i * own_stride), wide))
+                part = widen(load(code, own + i * own_stride), middle)
             while e < last:
                 pause = min(e + _ROWS, last)
-                part = zeros(middle)
                 while e < pause - _GROUP:
                     for k in range(e, e + _GROUP):
                         if ahead:
@@ -75,9 +75,11 @@ def sum_kernel(lanes: int, listed: bool = True, bits: int = 8, near: bool = Fals
                     if listed:
                         row = np.int64(i32_at(indices + 4 * k))
                     part = add(part, widen(load(code, among(x + row * x_stride, nothing, k, pause)), middle))
-                total = add(total, widen(part, wide))
                 e = pause
-            store_runs(out + i * out_stride, total, runs)
+                if e < last:
+                    total = add(total, widen(part, wide))
+                    part = zeros(middle)
+            store_runs(out + i * out_stride, add(total, widen(part, wide)), runs)
 
     name = "segment_sum" if not listed else "near_sum" if near else "neighbor_sum"
     neighbor_sum.__name__ = neighbor_sum.__qualname__ = f"{name}_i{bits}x{lanes}"
