@@ -28,9 +28,9 @@ def test_python_block_runs_and_its_model_verifies(tmp_path, monkeypatch):
     np.testing.assert_array_equal(names["logits"], names["imodel"](names["graph"]))
 
 
-def test_commands_of_the_six_verbs_run_in_order(tmp_path, monkeypatch, capsys):
+def test_commands_of_the_verbs_run_in_order(tmp_path, monkeypatch, capsys):
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("dqnumba ")]
-    assert [shlex.split(line)[1] for line in lines] == ["train", "verify", "inspect", "run"]
+    assert [shlex.split(line)[1] for line in lines] == ["train", "verify", "inspect", "run", "bench"]
     monkeypatch.chdir(tmp_path)
     for line in lines:
         assert main(shlex.split(line)[1:]) == 0, line

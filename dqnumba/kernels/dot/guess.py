@@ -80,9 +80,9 @@ def factors(stage: FoldedStage) -> NDArray[np.float64]:
 
 
 def guess_of(fold: Fold, low: int, high: int, own: Own | None = None) -> Guess | None:
-    """The guess of a requantization, or None where there is none: own codes before a stage that differs by row, or
-    halves of a sum."""
-    if not fold.usable or not fold.folded:
+    """The guess of a requantization, or None where there is none: own codes before a stage that differs by row, halves
+    of a sum, or a graph without a row."""
+    if not fold.usable or not fold.folded or not all(len(stage.multiplier) for stage in fold.folded):
         return None
     scale = [factors(stage) for stage in fold.folded]
     constants = [np.ldexp(stage.constant.astype(np.float64), -stage.right) for stage in fold.folded]
