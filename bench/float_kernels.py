@@ -1,8 +1,9 @@
 """The float program's machine: short instructions on blocks of rows, so that a block stays in the cache between them.
 
 An instruction is a row of an int64 table and a row of a float32 table, in the columns named below; operands are
-addresses. A place with ``relative`` 1 is an offset into the thread's scratch memory and holds the rows of the current
-block only, else it holds all rows. What is read beyond a row (prefetched ids, the rest of a vector) is padding.
+addresses of row 0. What is read beyond a row (prefetched ids, the rest of a vector) is padding. A place in a *room* of
+the thread's memory is an offset there, and holds only some rows: those of the current block, or those of the range that
+the thread takes through all passes.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from .float_tiles import TILES, attend, gather_sum, product_tile
 from .simd import (
-    attend,
+    address,
     exp,
     f_add,
     f_fma,
@@ -20,102 +22,64 @@ from .simd import (
     f_mul,
     f_splat,
     f_store,
-    gather_sum,
     i32_at,
     i64_at,
     prefetch,
-    product_tile,
     put,
     scalar,
+    take,
 )  # fmt: skip
 
-__all__ = ["ATTEND", "COPY", "FIELDS", "FLOATS", "GATHER", "HEAD_MEAN", "PRODUCT", "run_parallel", "run_serial"]
+__all__ = [
+    "ALL", "ATTEND", "BLOCK", "COPY", "FIELDS", "FLOATS", "GATHER", "HEAD_MEAN", "PRODUCT", "RANGE", "run_parallel",
+    "run_serial",
+]  # fmt: skip
 
 GATHER, PRODUCT, COPY, ATTEND, HEAD_MEAN = range(5)
+ALL, BLOCK, RANGE = range(3)  # rooms: which rows stand there
 FIELDS = (
-    "op", "vectors", "src", "src_stride", "src_relative", "dst", "dst_stride", "dst_relative", "tail", "bias",
-    "indptr", "indices", "weights", "own", "own_stride", "factor", "post", "post_step", "w", "k", "ahead",
-    "heads", "scores", "h0", "h1", "mask", "mixed", "width", "factor_step",
+    "op", "vectors", "src", "src_stride", "src_room", "dst", "dst_stride", "dst_room", "tail", "bias",
+    "indptr", "indices", "weights", "own", "own_stride", "own_room", "factor", "post", "post_step", "w", "k", "ahead",
+    "heads", "scores", "scores_stride", "scores_room", "h0", "h1", "mask", "mixed", "width", "factor_step",
 )  # fmt: skip
 FLOATS = ("own_weight", "floor", "slope")
-(OP, VECTORS, SRC, SRC_STRIDE, SRC_REL, DST, DST_STRIDE, DST_REL, TAIL, BIAS, INDPTR, INDICES, WEIGHTS, OWN, OWN_STRIDE,
- FACTOR, POST, POST_STEP, W, K, AHEAD, HEADS, SCORES, H0, H1, MASK, MIXED, WIDTH,
+(OP, VECTORS, SRC, SRC_STRIDE, _, DST, DST_STRIDE, _, TAIL, BIAS, INDPTR, INDICES, WEIGHTS, OWN, OWN_STRIDE, _, FACTOR,
+ POST, POST_STEP, W, K, AHEAD, HEADS, SCORES, SCORES_STRIDE, _, H0, H1, MASK, MIXED, WIDTH,
  FACTOR_STEP) = range(len(FIELDS))  # fmt: skip
+TILE_ROWS = (0, *(TILES[v] for v in (1, 2, 3, 4)))
 
 _jit = numba.njit(nogil=True, fastmath=False)
 
 
 @_jit
-def _gather(c, f, i, src, dst):
+def _row0(c, k, memory, block, first):
+    """The address of row 0 of the place in columns k, k + 1, k + 2; a virtual one in a room of some rows."""
+    if c[k + 2] == ALL:
+        return c[k]
+    return c[k] + memory - c[k + 1] * (block if c[k + 2] == BLOCK else first)
+
+
+@_jit
+def _gather(c, f, i, src, dst, own):
     e0, e1 = i64_at(c[INDPTR] + 8 * i), i64_at(c[INDPTR] + 8 * i + 8)
-    own = c[OWN] + i * c[OWN_STRIDE]
     factor, post = scalar(c[FACTOR] + c[FACTOR_STEP] * i), scalar(c[POST] + c[POST_STEP] * i)
-    s, ids, ws, ahead, bias, tail = c[SRC_STRIDE], c[INDICES], c[WEIGHTS], c[AHEAD], c[BIAS], c[TAIL]
-    g, floor, v = f[0], f[1], c[VECTORS]
-    if ws == 0:
-        if v == 1:
-            gather_sum(1, 0, src, s, ids, ws, e0, e1, ahead, own, g, factor, bias, floor, post, dst, tail)
-        elif v == 2:
-            gather_sum(2, 0, src, s, ids, ws, e0, e1, ahead, own, g, factor, bias, floor, post, dst, tail)
-        elif v == 3:
-            gather_sum(3, 0, src, s, ids, ws, e0, e1, ahead, own, g, factor, bias, floor, post, dst, tail)
-        elif v == 4:
-            gather_sum(4, 0, src, s, ids, ws, e0, e1, ahead, own, g, factor, bias, floor, post, dst, tail)
-        elif v == 8:
-            gather_sum(8, 0, src, s, ids, ws, e0, e1, ahead, own, g, factor, bias, floor, post, dst, tail)
-        else:
-            gather_sum(16, 0, src, s, ids, ws, e0, e1, ahead, own, g, factor, bias, floor, post, dst, tail)
-    elif v == 1:
-        gather_sum(1, 1, src, s, ids, ws, e0, e1, ahead, own, g, factor, bias, floor, post, dst, tail)
-    elif v == 2:
-        gather_sum(2, 1, src, s, ids, ws, e0, e1, ahead, own, g, factor, bias, floor, post, dst, tail)
-    elif v == 3:
-        gather_sum(3, 1, src, s, ids, ws, e0, e1, ahead, own, g, factor, bias, floor, post, dst, tail)
-    elif v == 4:
-        gather_sum(4, 1, src, s, ids, ws, e0, e1, ahead, own, g, factor, bias, floor, post, dst, tail)
-    elif v == 8:
-        gather_sum(8, 1, src, s, ids, ws, e0, e1, ahead, own, g, factor, bias, floor, post, dst, tail)
-    else:
-        gather_sum(16, 1, src, s, ids, ws, e0, e1, ahead, own, g, factor, bias, floor, post, dst, tail)
+    gather_sum(c[VECTORS], src, c[SRC_STRIDE], c[INDICES], c[WEIGHTS], e0, e1, c[AHEAD], own + i * c[OWN_STRIDE], f[0],
+               factor, c[BIAS], f[1], post, dst + i * c[DST_STRIDE], c[TAIL])  # fmt: skip
 
 
 @_jit
 def _product(c, f, rows, x, post, dst):
-    """All columns, in panels of 4 vectors and one of the rest; all rows, in tiles of 24 vectors of sums."""
+    """All columns, in panels of 4 vectors and one of the rest; all rows, in full tiles and the rest one by one."""
     xs, ds, k, floor, step = c[SRC_STRIDE], c[DST_STRIDE], c[K], f[1], c[POST_STEP]
     w, bias, left = c[W], c[BIAS], c[VECTORS]
     while left > 0:
         v = min(left, 4)
         tail = c[TAIL] if left <= 4 else 16
         r = 0
-        if v == 4:
-            while r + 6 <= rows:
-                product_tile(6, 4, x + r * xs, xs, w, k, bias, floor, post + r * step, step, dst + r * ds, ds, tail)
-                r += 6
-            while r < rows:
-                product_tile(1, 4, x + r * xs, xs, w, k, bias, floor, post + r * step, step, dst + r * ds, ds, tail)
-                r += 1
-        elif v == 3:
-            while r + 8 <= rows:
-                product_tile(8, 3, x + r * xs, xs, w, k, bias, floor, post + r * step, step, dst + r * ds, ds, tail)
-                r += 8
-            while r < rows:
-                product_tile(1, 3, x + r * xs, xs, w, k, bias, floor, post + r * step, step, dst + r * ds, ds, tail)
-                r += 1
-        elif v == 2:
-            while r + 12 <= rows:
-                product_tile(12, 2, x + r * xs, xs, w, k, bias, floor, post + r * step, step, dst + r * ds, ds, tail)
-                r += 12
-            while r < rows:
-                product_tile(1, 2, x + r * xs, xs, w, k, bias, floor, post + r * step, step, dst + r * ds, ds, tail)
-                r += 1
-        else:
-            while r + 12 <= rows:
-                product_tile(12, 1, x + r * xs, xs, w, k, bias, floor, post + r * step, step, dst + r * ds, ds, tail)
-                r += 12
-            while r < rows:
-                product_tile(1, 1, x + r * xs, xs, w, k, bias, floor, post + r * step, step, dst + r * ds, ds, tail)
-                r += 1
+        while r < rows:
+            n = TILE_ROWS[v] if r + TILE_ROWS[v] <= rows else 1
+            product_tile(n, v, x + r * xs, xs, w, k, bias, floor, post + r * step, step, dst + r * ds, ds, tail)
+            r += n
         w += k * 64 * v
         bias += 64 * v
         dst += 64 * v
@@ -123,11 +87,10 @@ def _product(c, f, rows, x, post, dst):
 
 
 @_jit
-def _attend(c, f, i, dst, p):
+def _attend(c, f, i, src, dst, scores, p):
     """Softmax of a row in two passes over its logits, which lie in ``p``; then the weighted sum of its neighbours."""
     e0, e1 = i64_at(c[INDPTR] + 8 * i), i64_at(c[INDPTR] + 8 * i + 8)
-    heads, ids, scores, ahead = c[HEADS], c[INDICES], c[SCORES], c[AHEAD]
-    line = 8 * heads  # bytes of a node's scores: as a source, then as a target
+    heads, ids, line = c[HEADS], c[INDICES], c[SCORES_STRIDE]  # of a node's scores: as a source, then as a target
     temporary = p - 128
     target = f_load(scores + i * line + 4 * heads)
     slope, low = f_splat(f[2]), f_splat(np.float32(-1e30))
@@ -155,30 +118,13 @@ def _attend(c, f, i, dst, p):
         for lane in range(h, 16, heads):
             s += scalar(temporary + 4 * lane)
         f_store(temporary + 64 + 4 * h, f_splat(np.float32(1.0) / s if s > 0 else np.float32(0.0)), 1)
-    s, inv, h0, h1, m, bias, floor = c[SRC_STRIDE], temporary + 64, c[H0], c[H1], c[MASK], c[BIAS], f[1]
-    src, left = c[SRC], c[VECTORS]
+    at, left = 0, c[VECTORS]
     while left > 0:
         v = 8 if left >= 8 else 4 if left >= 4 else 2 if left >= 2 else 1
-        if c[MIXED]:
-            if v == 8:
-                attend(8, 1, src, s, ids, e0, e1, ahead, heads, p, inv, h0, h1, m, bias, floor, dst)
-            elif v == 4:
-                attend(4, 1, src, s, ids, e0, e1, ahead, heads, p, inv, h0, h1, m, bias, floor, dst)
-            elif v == 2:
-                attend(2, 1, src, s, ids, e0, e1, ahead, heads, p, inv, h0, h1, m, bias, floor, dst)
-            else:
-                attend(1, 1, src, s, ids, e0, e1, ahead, heads, p, inv, h0, h1, m, bias, floor, dst)
-        elif v == 8:
-            attend(8, 0, src, s, ids, e0, e1, ahead, heads, p, inv, h0, h1, m, bias, floor, dst)
-        elif v == 4:
-            attend(4, 0, src, s, ids, e0, e1, ahead, heads, p, inv, h0, h1, m, bias, floor, dst)
-        elif v == 2:
-            attend(2, 0, src, s, ids, e0, e1, ahead, heads, p, inv, h0, h1, m, bias, floor, dst)
-        else:
-            attend(1, 0, src, s, ids, e0, e1, ahead, heads, p, inv, h0, h1, m, bias, floor, dst)
-        left -= v
-        src, dst, bias = src + 64 * v, dst + 64 * v, bias + 64 * v
-        h0, h1, m = h0 + 8 * v, h1 + 8 * v, m + 64 * v
+        attend(v, c[MIXED], src + 64 * at, c[SRC_STRIDE], ids, e0, e1, c[AHEAD], heads, p, temporary + 64,
+               c[H0] + 8 * at, c[H1] + 8 * at, c[MASK] + 64 * at, c[BIAS] + 64 * at, f[1],
+               dst + i * c[DST_STRIDE] + 64 * at)  # fmt: skip
+        at, left = at + v, left - v
 
 
 @_jit
@@ -194,42 +140,68 @@ def _head_mean(c, f, src, dst):
 
 
 @_jit
-def _rows(code, floats, start, stop, block, scratch, logits):
-    """All instructions on the rows start .. stop - 1, a block at a time."""
-    a = start
-    while a < stop:
-        b = min(stop, a + block)
-        for n in range(len(code)):
-            c, f = code[n], floats[n]
-            op = c[OP]
-            src = c[SRC] + scratch if c[SRC_REL] else c[SRC]
-            dst = c[DST] + scratch if c[DST_REL] else c[DST] + a * c[DST_STRIDE]
-            if op == PRODUCT:
-                x = src if c[SRC_REL] else src + a * c[SRC_STRIDE]
-                _product(c, f, b - a, x, c[POST] + a * c[POST_STEP], dst)
-            elif op == GATHER:
-                for i in range(a, b):
-                    _gather(c, f, i, src, dst + (i - a) * c[DST_STRIDE])
-            elif op == ATTEND:
-                for i in range(a, b):
-                    _attend(c, f, i, dst + (i - a) * c[DST_STRIDE], logits)
-            elif op == COPY:
-                for i in range(a, b):
-                    for v in range(c[VECTORS]):
-                        put(dst + (i - a) * c[DST_STRIDE] + 64 * v, f_load(src + i * c[SRC_STRIDE] + 64 * v))
-            else:
-                for i in range(a, b):
-                    _head_mean(c, f, src + (i - a) * c[SRC_STRIDE], dst + (i - a) * c[DST_STRIDE])
-        a = b
+def _block(c, f, a, b, first, memory, logits):
+    """One instruction on the rows a .. b - 1 of the range that begins at row ``first``."""
+    op = c[OP]
+    src, dst = _row0(c, SRC, memory, a, first), _row0(c, DST, memory, a, first)
+    if op == PRODUCT:
+        _product(c, f, b - a, src + a * c[SRC_STRIDE], c[POST] + a * c[POST_STEP], dst + a * c[DST_STRIDE])
+    elif op == GATHER:
+        own = _row0(c, OWN, memory, a, first)
+        for i in range(a, b):
+            _gather(c, f, i, src, dst, own)
+    elif op == ATTEND:
+        scores = _row0(c, SCORES, memory, a, first)
+        for i in range(a, b):
+            _attend(c, f, i, src, dst, scores, logits)
+    elif op == COPY:
+        for i in range(a, b):
+            for v in range(c[VECTORS]):
+                put(dst + i * c[DST_STRIDE] + 64 * v, f_load(src + i * c[SRC_STRIDE] + 64 * v))
+    else:
+        for i in range(a, b):
+            _head_mean(c, f, src + i * c[SRC_STRIDE], dst + i * c[DST_STRIDE])
 
 
 @_jit
-def run_serial(code, floats, bounds, block, scratch, scratch_step, logits, logits_step):
-    _rows(code, floats, bounds[0], bounds[-1], block, scratch, logits)
+def _passes(passes, code, floats, start, stop, memory, logits):
+    """All passes on the rows start .. stop - 1: in each, a block of rows through all its instructions at a time."""
+    for p in range(len(passes)):
+        a = start
+        while a < stop:
+            b = min(stop, a + passes[p, 2])
+            for n in range(passes[p, 0], passes[p, 1]):
+                _block(code[n], floats[n], a, b, start, memory, logits)
+            a = b
+
+
+@_jit
+def run_serial(passes, code, floats, bounds, memory, logits):
+    """Run on the calling thread.
+
+    Parameters
+    ----------
+    passes : int64 (P, 3)
+        First instruction, last + 1, rows of a block.
+    code, floats : int64 (n, len(FIELDS)), float32 (n, len(FLOATS))
+    bounds : int64 (R + 1,)
+        Rows at which ranges begin. Rows of one must not need what later passes make of another.
+    memory : uint8 (threads, bytes)
+        Of the rooms; begins at a multiple of 64 bytes.
+    logits : int
+        Where a row's logits begin in a thread's memory; 128 bytes before them are used too.
+    """
+    for r in range(len(bounds) - 1):
+        _passes(passes, code, floats, bounds[r], bounds[r + 1], address(memory), address(memory) + logits)
 
 
 @numba.njit(nogil=True, parallel=True)
-def run_parallel(code, floats, bounds, block, scratch, scratch_step, logits, logits_step):
-    """``bounds`` cuts the rows into one part a thread, of about the same work."""
-    for t in numba.prange(len(bounds) - 1):
-        _rows(code, floats, bounds[t], bounds[t + 1], block, scratch + t * scratch_step, logits + t * logits_step)
+def run_parallel(passes, code, floats, bounds, memory, logits, threads, counter):
+    """:func:`run_serial` over threads: each begins with one range and takes the next from ``counter``, int64 (8,)."""
+    counter[0] = threads
+    for t in numba.prange(threads):
+        room = address(memory) + t * memory.shape[1]
+        r = np.int64(t)
+        while r < len(bounds) - 1:
+            _passes(passes, code, floats, bounds[r], bounds[r + 1], room, room + logits)
+            r = take(address(counter))

@@ -7,47 +7,23 @@ are applied in registers, GCN leaves its rows scaled for the next layer, and pas
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from dqnumba.infer.plan.ranges import closed_boundaries, group_rows
+
 from . import float_kernels as kernels
+from .float_launch import Launch, Pass, Place, aligned
 from .float_stages import Attention, Mean, Product, Stage, Sum, packed, pad16, stages_of
 
 __all__ = ["FloatProgram"]
 
-_SERIAL = 200_000  # multiply-adds below which a thread launch does not pay
+_RANGE_BYTES = 800_000  # of a range's rows between passes
 _LOW = float(np.finfo(np.float32).min)
 _AHEAD = 64  # ids of padding, for the prefetch
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where rows stand: in a shared buffer, the output, the scratch memory of a block, or at an address of their own.
-
-    ``slot`` counts the floats of a row that lie before it in the scratch memory, ``column`` bytes inside the row.
-    """
-
-    room: str
-    stride: int
-    address: int = 0
-    slot: int = 0
-    column: int = 0
-
-    def shifted(self, floats: int) -> _Place:
-        return replace(self, column=self.column + 4 * floats)
-
-
-@dataclass
-class _Pass:
-    code: list[dict[str, Any]] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    width: int = 0  # floats of a block's row in scratch memory
-    logits: int = 0  # bytes of the longest row's logits
-    work: Any = 0.0  # vectors read, a row
 
 
 class FloatProgram:
@@ -60,23 +36,30 @@ class FloatProgram:
     shape : (num_nodes, out_channels)
     threads : int, optional
         As many as Numba has set, without it.
+    graph : Graph, optional
+        Of the stages' edges: to run range by range where it falls into parts.
 
     Attributes
     ----------
+    passes : list of Pass
+    ranges : int64 (R + 1,) or None
+        Rows at which the ranges begin that a thread takes through all passes; None if it runs pass by pass.
     workspace_bytes : int
         Buffers between input and output, scratch memory included; weights and graph tables are not counted.
     """
 
-    def __init__(self, stages: list[Stage], x: Any, shape: tuple[int, int], threads: int | None = None) -> None:
-        self.threads = threads or numba.get_num_threads()
+    def __init__(self, stages: list[Stage], x: Any, shape: tuple[int, int], threads: int | None = None,
+                 graph: Any = None) -> None:  # fmt: skip
         self.num_nodes, self.shape, self._x = shape[0], shape, x
         self._keep: list[Any] = []
-        self._sizes: dict[str, int] = {}
+        self._widths: dict[str, int] = {}
         self._zeros, self._one = self._own(np.zeros(4096, np.float32)), self._own(np.ones(16, np.float32))
         self._tables_of: dict[int, int] = {}
         self._padded, self._scores = None, None
         self.passes = self._compile(stages)
-        self._bind()
+        threads = threads or numba.get_num_threads()
+        self.ranges = None if graph is None or len(self.passes) < 2 else self._ranges_of(graph, threads)
+        self._launch = Launch(self.passes, self._widths, self.num_nodes, threads, self.ranges)
 
     @classmethod
     def of_model(cls, model: Any, graph: Any, threads: int | None = None) -> FloatProgram:
@@ -88,7 +71,7 @@ class FloatProgram:
             If the model has parts that this program does not cover.
         """
         stages, x = stages_of(model, graph)
-        return cls(stages, x, (graph.num_nodes, model.config["out_channels"]), threads)
+        return cls(stages, x, (graph.num_nodes, model.config["out_channels"]), threads, graph)
 
     def __call__(self, out: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run; ``out`` is C-contiguous float32 (num_nodes, out_channels)."""
@@ -96,10 +79,7 @@ class FloatProgram:
             raise ValueError(f"out must be a writable C-contiguous float32 array of shape {self.shape}")
         if self._padded is not None:
             self._padded[: len(out), : self._x.shape[1]] = self._x
-        self._last[0][:, kernels.FIELDS.index("dst")] += (out.ctypes.data - self._last[2]) * self._last[1]
-        self._last[2] = out.ctypes.data
-        for run, arguments in self._calls:
-            run(*arguments, self._scratch, self._scratch_step, self._logits, self._logits_step)
+        self._launch(out.ctypes.data)
         return out
 
     def describe(self) -> list[str]:
@@ -109,22 +89,15 @@ class FloatProgram:
     @property
     def workspace_bytes(self) -> int:
         padded = 0 if self._padded is None else self._padded.nbytes
-        return sum(self._sizes.values()) + self.threads * (self._scratch_step + self._logits_step) + padded
+        return self._launch.workspace_bytes + padded
 
     # -- memory: every address is kept alive here, with the padding that vector loads read beyond it
 
-    def _room(self, size: int) -> int:
-        room = np.zeros(size + 2048, np.uint8)
-        self._keep.append(room)
-        return room.ctypes.data + (-room.ctypes.data % 64)
-
     def _own(self, array: NDArray) -> int:
-        array = np.ascontiguousarray(array)
-        room = np.zeros(array.nbytes + 1024, np.uint8)
-        start = -room.ctypes.data % 64
-        room[start : start + array.nbytes] = array.reshape(-1).view(np.uint8)
+        room = aligned(array.shape, array.dtype, slack=1024)
+        room[...] = array
         self._keep.append(room)
-        return room.ctypes.data + start
+        return room.ctypes.data
 
     def _table(self, array: NDArray) -> int:
         """The address of a graph's table; one copy for all layers that use it."""
@@ -135,11 +108,11 @@ class FloatProgram:
             self._keep.append(array)  # or its id could come back for another
         return self._tables_of[key]
 
-    def _buffer(self, room: str, width: int) -> _Place:
-        self._sizes[room] = max(self._sizes.get(room, 0), (self.num_nodes + 16) * width * 4)
-        return _Place(room, 4 * width)
+    def _buffer(self, room: str, width: int) -> Place:
+        self._widths[room] = max(self._widths.get(room, 0), 4 * width)
+        return Place(room, 4 * width)
 
-    def _next_scores(self, width: int) -> _Place:
+    def _next_scores(self, width: int) -> Place:
         """Two arrays in turns: while a pass writes the next layer's scores, other rows still read this layer's."""
         self._scores = self._buffer(
             "scores B" if self._scores and self._scores.room == "scores A" else "scores A", width
@@ -148,36 +121,36 @@ class FloatProgram:
 
     # -- stages to passes
 
-    def _source(self, stages: list[Stage]) -> _Place | None:
+    def _source(self, stages: list[Stage]) -> Place | None:
         """Dense features in place; a padded copy where rows are read in vectors that do not fit."""
         if self._x is None:
             return None
         if self._x.shape[1] % 16 and isinstance(stages[0], Sum):
             self._padded = np.zeros((len(self._x) + 4, pad16(self._x.shape[1])), np.float32)
-            return _Place("", 4 * self._padded.shape[1], self._padded.ctypes.data)
-        return _Place("", 4 * self._x.shape[1], self._x.ctypes.data)
+            return Place("", 4 * self._padded.shape[1], self._padded.ctypes.data)
+        return Place("", 4 * self._x.shape[1], self._x.ctypes.data)
 
-    def _compile(self, stages: list[Stage]) -> list[_Pass]:
-        passes: list[_Pass] = []
+    def _compile(self, stages: list[Stage]) -> list[Pass]:
+        passes: list[Pass] = []
         source, whole = self._source(stages), ""
         for n, stage in enumerate(stages):
             if n == 0 or isinstance(stage, Sum | Attention):
-                passes.append(_Pass())
+                passes.append(Pass())
             p = passes[-1]
             if n == len(stages) - 1:
-                target = _Place("out", 4 * self.shape[1])
+                target = Place("out", 4 * self.shape[1])
             elif isinstance(stages[n + 1], Sum | Attention):
                 whole = "B" if whole == "A" else "A"
                 target = self._buffer(whole, stage.width)
             else:  # the next stage of this pass reads it out of the cache
-                target = _Place("scratch", 4 * stage.width, slot=p.width)
+                target = Place("block", 4 * stage.width, slot=p.width)
                 p.width += stage.width
             self._emit(p, stage, source, target)
             p.names.append(stage.name)
             source = target
         return passes
 
-    def _emit(self, p: _Pass, stage: Stage, source: _Place | None, target: _Place) -> None:
+    def _emit(self, p: Pass, stage: Stage, source: Place | None, target: Place) -> None:
         c = {
             "src": source, "dst": target, "vectors": -(-stage.columns // 16),
             "tail": (stage.columns % 16 or 16) if target.room == "out" else 16,
@@ -192,7 +165,7 @@ class FloatProgram:
         """No bias, no ReLU, no factor."""
         return {"bias": self._zeros, "post": self._one, "post_step": 0, "floor": _LOW}
 
-    def _product(self, p: _Pass, stage: Product, c: dict[str, Any]) -> None:
+    def _product(self, p: Pass, stage: Product, c: dict[str, Any]) -> None:
         c |= {"op": kernels.PRODUCT, "k": len(stage.weight)}
         p.code.append(c | {"w": self._own(packed(stage.weight))})
         if stage.scores is not None:  # the heads' scores: an array of their own, a tenth as large
@@ -200,7 +173,7 @@ class FloatProgram:
             where = {"dst": self._next_scores(width), "vectors": 1, "tail": width}
             p.code.append(c | self._plain() | where | {"w": self._own(packed(stage.scores))})
 
-    def _sum(self, p: _Pass, stage: Sum, c: dict[str, Any]) -> None:
+    def _sum(self, p: Pass, stage: Sum, c: dict[str, Any]) -> None:
         indptr, indices, weights = stage.edges
         c |= {
             "op": kernels.GATHER, "indptr": self._table(indptr), "indices": self._table(indices), "ahead": 16,
@@ -210,7 +183,7 @@ class FloatProgram:
         }  # fmt: skip
         p.work = p.work + np.diff(indptr) * c["vectors"]
         if stage.table is not None:  # sparse features: the rows that are summed are those of the weight
-            c["src"] = _Place("", 4 * stage.table.shape[1], self._own(stage.table))
+            c["src"] = Place("", 4 * stage.table.shape[1], self._own(stage.table))
         if stage.own_weight is not None:
             c |= {"own": c["src"].shifted(stage.own_column), "own_stride": c["src"].stride}
         left, at = c["vectors"], 0
@@ -228,10 +201,10 @@ class FloatProgram:
             width = stage.scores.shape[1]
             table = np.zeros((len(stage.scores), 16), np.float32)
             table[:, :width] = stage.scores
-            where = {"src": _Place("", 64, self._own(table)), "dst": self._next_scores(width)}
+            where = {"src": Place("", 64, self._own(table)), "dst": self._next_scores(width)}
             p.code.append(c | self._plain() | where | {"vectors": 1, "tail": width})
 
-    def _attention(self, p: _Pass, stage: Attention, c: dict[str, Any]) -> None:
+    def _attention(self, p: Pass, stage: Attention, c: dict[str, Any]) -> None:
         indptr, indices, _ = stage.edges
         near, far, mask = stage.head_tables()
         p.code.append(c | {
@@ -242,49 +215,11 @@ class FloatProgram:
         p.logits = 4 * stage.heads * int(np.diff(indptr).max(initial=0)) + 512
         p.work = p.work + np.diff(indptr) * (c["vectors"] + 4)
 
-    def _mean(self, p: _Pass, stage: Mean, c: dict[str, Any]) -> None:
+    def _mean(self, p: Pass, stage: Mean, c: dict[str, Any]) -> None:
         p.code.append(c | {"op": kernels.HEAD_MEAN, "heads": stage.heads, "width": stage.channels})
 
-    # -- passes to tables of addresses
-
-    def _bind(self) -> None:
-        rooms = {key: self._room(size) for key, size in self._sizes.items()}
-        self._calls, self._scratch_step, self._logits_step = [], 0, 0
-        for p in self.passes:
-            block = 96 if p.width <= 256 else 48  # multiples of all tiles' rows
-            self._scratch_step = max(self._scratch_step, -(-block * 4 * p.width // 4096) * 4096 + 4096)
-            self._logits_step = max(self._logits_step, -(-p.logits // 4096) * 4096 + 4096)
-            to_out = np.array([c["dst"].room == "out" for c in p.code], np.int64)
-            for c in p.code:
-                for name in ("src", "dst", "own", "scores"):
-                    if isinstance(c.get(name), _Place):
-                        self._resolve(c, name, rooms, block)
-            code = np.array([[c.get(name, 0) for name in kernels.FIELDS] for c in p.code], np.int64)
-            floats = np.array([[c.get(name, 0.0) for name in kernels.FLOATS] for c in p.code], np.float32)
-            bounds, small = self._shares(p)
-            run = kernels.run_serial if small else kernels.run_parallel
-            self._calls.append((run, (code, floats, bounds, block)))
-            self._last = [code, to_out, 0]
-        self._scratch = self._room(self.threads * self._scratch_step)
-        self._logits = self._room(self.threads * self._logits_step) + 1024  # a row's heads are kept before its logits
-
-    def _shares(self, p: _Pass) -> tuple[NDArray[np.int64], bool]:
-        """Rows of each thread, of about the same work; and whether one thread does it all sooner."""
-        per_row = 4.0 + p.work + sum(c["k"] * c["vectors"] / 8 for c in p.code if c["op"] == kernels.PRODUCT)
-        work = np.cumsum(np.broadcast_to(per_row, self.num_nodes))
-        total = float(work[-1]) if len(work) else 0.0
-        cuts = np.searchsorted(work, np.linspace(0, total, self.threads + 1)[1:-1])
-        bounds = np.concatenate([[0], cuts, [self.num_nodes]]).astype(np.int64)
-        return bounds, self.threads == 1 or 16 * total < _SERIAL
-
-    @staticmethod
-    def _resolve(c: dict[str, Any], name: str, rooms: dict[str, int], block: int) -> None:
-        """An address (an offset, for scratch memory and the output) for a place."""
-        place = c[name]
-        if place.room == "scratch":
-            start = 4 * place.slot * block
-        else:
-            start = place.address if place.room in ("", "out") else rooms[place.room]
-        c[name] = start + place.column
-        if name in ("src", "dst"):
-            c |= {f"{name}_stride": place.stride, f"{name}_relative": int(place.room == "scratch")}
+    def _ranges_of(self, graph: Any, threads: int) -> NDArray[np.int64] | None:
+        """Ranges of rows that no edge leaves, such that what lies between passes stays in a cache; None without."""
+        rows = _RANGE_BYTES // max(1, sum(self._widths.values()))
+        found = group_rows(closed_boundaries(graph), graph.adjacency("keep").indptr, None, rows, threads)
+        return None if found is None else found.nodes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import tempfile
@@ -64,11 +65,11 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def number(value: float | None, unit: str = "") -> str | None:
-    """Three significant digits without exponent; None stays None (a dash in a table)."""
+    """Three significant digits without exponent, at most 5 decimals; None stays None (a dash in a table)."""
     if value is None:
         return None
-    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
-    return f"{value:,.{digits}f}{unit}"
+    before = 1 if value == 0 else math.floor(math.log10(float(f"{abs(value):.2e}"))) + 1  # 99.96 is shown as 100
+    return f"{value:,.{min(5, max(0, 3 - before))}f}{unit}"
 
 
 def _plain(value: Any) -> Any:

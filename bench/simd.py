@@ -1,4 +1,4 @@
-"""Vectors of 16 lanes as Numba values, and the few register-tiled loops of the float program, as LLVM code.
+"""Vectors of 16 lanes as Numba values, as LLVM code.
 
 A ``<16 x float>`` is one AVX-512 register; LLVM splits it in two for AVX2 and in four for NEON, so everything here
 runs on any CPU. Only addresses (int64) go in and out of the loops: the caller keeps the arrays alive and in bounds.
@@ -13,8 +13,8 @@ from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
 
 __all__ = [
-    "address", "attend", "exp", "f16", "f_add", "f_fma", "f_load", "f_max", "f_mul", "f_splat", "f_store", "gather_sum",
-    "i32_at", "i64_at", "prefetch", "product_tile", "put", "scalar",
+    "address", "exp", "f16", "f_add", "f_fma", "f_load", "f_max", "f_mul", "f_splat", "f_store", "i32_at",
+    "i64_at", "prefetch", "put", "scalar", "take",
 ]  # fmt: skip
 
 I1, I8, I32, I64, F32 = (*(ir.IntType(n) for n in (1, 8, 32, 64)), ir.FloatType())
@@ -107,6 +107,19 @@ def _loop(b, first, last, start, body):
     return carried
 
 
+def _switch(b, value, cases, body):
+    """Run the code that ``body(case)`` emits for the case that an int64 is; nothing for another."""
+    after = b.append_basic_block("after")
+    switch = b.switch(value, after)
+    for case in cases:
+        block = b.append_basic_block(f"case{case}")
+        switch.add_case(ir.Constant(I64, case), block)
+        b.position_at_end(block)
+        body(case)
+        b.branch(after)
+    b.position_at_end(after)
+
+
 def _simple(result, *arguments):
     """An intrinsic whose code is one expression of the builder and the arguments."""
 
@@ -120,7 +133,9 @@ def _simple(result, *arguments):
 
         names = ", ".join(f"a{i}" for i in range(len(arguments)))
         scope = {"typing": typing}
-        exec(f"def vector_code(tc, {names}): return typing(tc)", scope)  # the number of arguments has to be visible
+        exec(
+            f"def vector_code(tc{', ' * bool(names)}{names}): return typing(tc)", scope
+        )  # the number of arguments has to be visible
         return intrinsic(scope["vector_code"])
 
     return decorate
@@ -139,6 +154,9 @@ scalar = _simple(F, A)(lambda b, where: _load(b, where, F32))
 i64_at = _simple(A, A)(lambda b, where: _load(b, where, I64))
 i32_at = _simple(A, A)(lambda b, where: b.sext(_load(b, where, I32), I64))
 prefetch = _simple(types.void, A)(lambda b, where: _prefetch(b, where))
+take = _simple(A, A)(  # the next of a counter that threads share
+    lambda b, where: b.atomic_rmw("add", b.inttoptr(where, I64.as_pointer()), ir.Constant(I64, 1), "monotonic")
+)
 
 
 @_simple(f16, f16)
@@ -165,126 +183,3 @@ def address(tc, array):
         return b.ptrtoint(made.data, I64)
 
     return types.int64(array), code
-
-
-@intrinsic(prefer_literal=True)
-def product_tile(tc, rows, vectors, x, x_stride, w, k, bias, floor, post, post_step, out, out_stride, tail):
-    """``rows`` x ``16 vectors`` of max(x W + bias, floor) * post: all sums in registers.
-
-    ``w`` is one packed panel (k, 16 * vectors). Strides are in bytes; of the last vector ``tail`` lanes are stored.
-    """
-    nr, nv = rows.literal_value, vectors.literal_value
-
-    def code(context, b, signature, args):
-        x, x_stride, w, k, bias, floor, post, post_step, out, out_stride, tail = args[2:]
-        starts = [x]
-        for _ in range(nr - 1):
-            starts.append(b.add(starts[-1], x_stride))
-
-        def body(i, sums):
-            panel = b.add(w, b.mul(i, ir.Constant(I64, 64 * nv)))
-            column = [_load(b, _at(b, panel, 64 * v)) for v in range(nv)]
-            new = []
-            for r in range(nr):
-                value = _splat(b, _load(b, _at(b, starts[r], b.mul(i, ir.Constant(I64, 4))), F32))
-                new += [_fma(b, value, column[v], sums[r * nv + v]) for v in range(nv)]
-            return new
-
-        biases = [_load(b, _at(b, bias, 64 * v)) for v in range(nv)]
-        sums = _loop(b, ir.Constant(I64, 0), k, biases * nr, body)
-        floor = _splat(b, floor)
-        for r in range(nr):
-            factor = _splat(b, _load(b, post, F32))
-            for v in range(nv):
-                value = b.fmul(_max(b, sums[r * nv + v], floor), factor)
-                _store(b, value, _at(b, out, 64 * v), tail if v == nv - 1 else None)
-            post, out = b.add(post, post_step), b.add(out, out_stride)
-        return context.get_dummy_value()
-
-    return types.void(rows, vectors, A, A, A, A, A, F, A, A, A, A, A), code
-
-
-@intrinsic(prefer_literal=True)
-def gather_sum(
-    tc, vectors, weighted, src, stride, indices, weights, first, last, ahead, own, own_weight, factor, bias, floor,
-    post, out, tail,
-):  # fmt: skip
-    """max(factor * sum_e w_e src[indices[e]] + own_weight * own + bias, floor) * post over edges first .. last - 1.
-
-    ``16 vectors`` columns in registers. ``ahead`` edges further on, rows are prefetched: ``indices`` has to be padded.
-    """
-    nv, use_weights = vectors.literal_value, weighted.literal_value
-
-    def code(context, b, signature, args):
-        (src, stride, indices, weights, first, last, ahead, own, own_weight, factor, bias, floor, post, out,
-         tail) = args[2:]  # fmt: skip
-
-        def row_of(e):
-            where = b.add(indices, b.mul(e, ir.Constant(I64, 4)))
-            return b.add(src, b.mul(b.sext(_load(b, where, I32), I64), stride))
-
-        def body(e, sums):
-            coming, row = row_of(b.add(e, ahead)), row_of(e)
-            for v in range(nv):
-                _prefetch(b, _at(b, coming, 64 * v))
-            if use_weights:
-                weight = _splat(b, _load(b, b.add(weights, b.mul(e, ir.Constant(I64, 4))), F32))
-                return [_fma(b, weight, _load(b, _at(b, row, 64 * v)), sums[v]) for v in range(nv)]
-            return [b.fadd(_load(b, _at(b, row, 64 * v)), sums[v]) for v in range(nv)]
-
-        sums = _loop(b, first, last, [_const(0.0)] * nv, body)
-        factor, floor, post, own_weight = (_splat(b, value) for value in (factor, floor, post, own_weight))
-        for v in range(nv):
-            rest = _fma(b, own_weight, _load(b, _at(b, own, 64 * v)), _load(b, _at(b, bias, 64 * v)))
-            value = b.fmul(_max(b, _fma(b, sums[v], factor, rest), floor), post)
-            _store(b, value, _at(b, out, 64 * v), tail if v == nv - 1 else None)
-        return context.get_dummy_value()
-
-    return types.void(vectors, weighted, A, A, A, A, A, A, A, A, F, F, A, F, F, A, A), code
-
-
-@intrinsic(prefer_literal=True)
-def attend(
-    tc, vectors, mixed, src, stride, indices, first, last, ahead, heads, p, inverse, h0, h1, mask, bias, floor, out
-):
-    """max(sum_e alpha_e src[indices[e]] + bias, floor), alpha_e = p[e - first] * inverse of the column's head.
-
-    ``p`` has ``heads`` floats an edge. Vector v belongs to head h0[v], and where ``mask`` holds (one int32 a lane) to
-    h1[v]; without ``mixed`` to h0[v] alone. h0 and h1 are byte offsets into the heads' floats.
-    """
-    nv, blend = vectors.literal_value, mixed.literal_value
-
-    def code(context, b, signature, args):
-        src, stride, indices, first, last, ahead, heads, p, inverse, h0, h1, mask, bias, floor, out = args[2:]
-        near = [_load(b, _at(b, h0, 8 * v), I64) for v in range(nv)]
-        far = [_load(b, _at(b, h1, 8 * v), I64) for v in range(nv)]
-        lanes = []
-        for v in range(nv if blend else 0):
-            bits = b.load(b.inttoptr(_at(b, mask, 64 * v), IVEC.as_pointer()), align=4)
-            lanes.append(b.icmp_signed("!=", bits, ir.Constant(IVEC, [0] * LANES)))
-
-        def of_heads(where, v):
-            value = _splat(b, _load(b, b.add(where, near[v]), F32))
-            if blend:
-                value = b.select(lanes[v], _splat(b, _load(b, b.add(where, far[v]), F32)), value)
-            return value
-
-        def row_of(e):
-            where = b.add(indices, b.mul(e, ir.Constant(I64, 4)))
-            return b.add(src, b.mul(b.sext(_load(b, where, I32), I64), stride))
-
-        def body(e, sums):
-            coming, row = row_of(b.add(e, ahead)), row_of(e)
-            for v in range(nv):
-                _prefetch(b, _at(b, coming, 64 * v))
-            where = b.add(p, b.mul(b.sub(e, first), b.mul(heads, ir.Constant(I64, 4))))
-            return [_fma(b, of_heads(where, v), _load(b, _at(b, row, 64 * v)), sums[v]) for v in range(nv)]
-
-        sums = _loop(b, first, last, [_const(0.0)] * nv, body)
-        floor = _splat(b, floor)
-        for v in range(nv):
-            value = _fma(b, sums[v], of_heads(inverse, v), _load(b, _at(b, bias, 64 * v)))
-            _store(b, _max(b, value, floor), _at(b, out, 64 * v))
-        return context.get_dummy_value()
-
-    return types.void(vectors, mixed, *[A] * 13, F, A), code

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("bench.models", reason="bench/ stands beside the package, in a checkout only")
-from bench import goals, kernel_cases, kernels, limits, machine, models, report, timing, workloads
+from bench import goals, kernel_cases, kernels, limits, machine, models, peers, report, timing, workloads
 from dqnumba import Graph
 
 # Importing PyG makes torch complain about itself.
@@ -65,6 +65,35 @@ def test_a_wrong_program_is_found(monkeypatch):
     cell = models.measure("zinc10k", "gcn", bits=(8,), repeats=1, budget=0.0, workload=tiny())
     assert any(failure.startswith("int8") for failure in cell["failures"])
     assert any(failure.startswith("float") for failure in cell["failures"])
+
+
+def test_paths_of_pyg_that_may_differ():
+    """A CSR matrix merges parallel edges for GAT: known, and no failure where another path agrees."""
+    assert models._wrong_paths({"edge_index": 1e-6, "csr": 1e-6}, []) == []
+    assert models._wrong_paths({"edge_index": 1e-6, "csr": 0.1}, ["csr"]) == []
+    assert len(models._wrong_paths({"edge_index": 1e-6, "csr": 0.1}, [])) == 1
+    assert len(models._wrong_paths({"edge_index": 0.1, "csr": float("nan")}, [])) == 2
+    assert "no path" in models._wrong_paths({"csr": 0.1}, ["csr"])[0]
+
+
+def test_parallel_edges_are_seen():
+    for indices, parallel in (([1, 0, 1, 3], False), ([1, 0, 0, 3], True), ([1, 0, 2, 2], True), ([3, 3, 1, 0], False)):
+        indptr = np.array([0, 1, 3, 3, 4]) if indices[2] != 2 else np.array([0, 1, 2, 2, 4])
+        graph = Graph(indptr, np.array(indices, np.int32), np.zeros((4, 1), np.float32))
+        assert peers.has_parallel_edges(graph) == parallel
+    assert not peers.has_parallel_edges(
+        Graph(np.zeros(3, np.int64), np.zeros(0, np.int32), np.zeros((2, 1), np.float32))
+    )
+
+
+def test_gat_on_parallel_edges_is_checked_along_edge_index():
+    workload = tiny()
+    assert peers.has_parallel_edges(workload.graph)
+    cell = models.measure("zinc10k", "gat", repeats=1, budget=0.0, workload=workload)
+    if "absent" in cell["contenders"]["pyg"]:
+        pytest.skip("PyG is not installed")
+    assert cell["contenders"]["pyg"]["other_function"] == ["csr"] and cell["failures"] == []
+    assert cell["contenders"]["pyg"]["errors"]["csr"] > models.LARGEST_DEVIATION
 
 
 @pytest.mark.parametrize("backend", ["dot", "numba"])

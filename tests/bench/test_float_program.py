@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("bench.float_program", reason="bench/ stands beside the package, in a checkout only")
+from bench.float_launch import _parts
 from bench.float_program import FloatProgram
 from bench.float_stages import Product, Sum, packed
 from bench.workloads import power_law
@@ -90,6 +91,53 @@ def test_sum_of_every_width(width):
     expected = np.zeros((200, width))
     np.add.at(expected, graph.adjacency().targets, graph.x[graph.indices].astype(np.float64))
     assert np.abs(out - expected).max() <= 1e-4
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("kind", ["gcn", "gin", "sage", "gat"])
+def test_range_by_range(kind, threads):
+    """Paths of 1 to 60 nodes, in both directions: no edge leaves one."""
+    rng = np.random.default_rng(0)
+    ends = np.append(0, np.cumsum(rng.integers(1, 60, 150)))
+    inside = np.setdiff1d(np.arange(1, ends[-1]), ends)  # nodes with one before them in the same path
+    edges = np.concatenate([np.stack([inside, inside - 1]), np.stack([inside - 1, inside])], axis=1)
+    graph = Graph.from_edge_index(edges, num_nodes=int(ends[-1]))
+    graph = graph.replace(x=rng.standard_normal((ends[-1], 64), dtype=np.float32))
+    model = model_of(kind, 64, 64, 40)
+    with no_grad():
+        expected = model(graph).data
+    program, out = FloatProgram.of_model(model, graph, threads), np.full_like(expected, np.nan)
+    assert program.ranges is not None and len(program.ranges) > 2 and np.isin(program.ranges, ends).all()
+    for _ in range(2):
+        program(out)
+        assert np.abs(out - expected).max() <= 2e-5 * np.abs(expected).max()
+    whole = FloatProgram.of_model(model, graph_of(int(ends[-1]), 20_000, 64), threads)
+    assert whole.ranges is None and program.workspace_bytes < whole.workspace_bytes
+
+
+def test_parts_cover_all_rows_in_about_equal_work():
+    for rows, threads in ((0, 2), (1, 2), (100, 1), (100, 3), (100_000, 2)):
+        work = np.cumsum(np.random.default_rng(0).pareto(1.5, rows) + 1)
+        bounds = _parts(work, threads)
+        assert bounds[0] == 0 and bounds[-1] == rows and (np.diff(bounds) >= 0).all()
+        assert len(bounds) - 1 == max(threads, min(32 * threads, rows // 1024))
+        if rows > 1000:
+            shares = np.diff(np.append(0, work)[bounds])
+            assert shares.max() <= work[-1] / (len(bounds) - 1) + np.diff(work).max()
+
+
+@pytest.mark.parametrize("columns", [1, 5, 16, 40, 64])
+def test_nothing_beside_the_result_is_written(columns):
+    graph, model = graph_of(333, 1500, 64), model_of("gcn", 64, 64, columns)
+    with no_grad():
+        expected = model(graph).data
+    program = FloatProgram.of_model(model, graph)
+    for offset in range(0, 64, 4):
+        memory = np.full(expected.size + 64, 7.0, np.float32)
+        out = memory[16 + offset // 4 :][: expected.size].reshape(expected.shape)
+        program(out)
+        assert np.abs(out - expected).max() <= 2e-5 * np.abs(expected).max()
+        assert (memory == 7.0).sum() == 64
 
 
 def test_what_it_does_not_cover_is_refused():

@@ -7,7 +7,6 @@ its arguments, writes their addresses and the bias, and runs.
 from __future__ import annotations
 
 import functools
-import threading
 
 import numpy as np
 from numba import types
@@ -17,6 +16,7 @@ from dqnumba.kernels.integer_threads import threads_for
 
 from .copy_rows import copy_rows_op, stream_rows_op
 from .executor import run_parallel, run_serial
+from .launch import thread_memory
 from .matmul import Place, bias_offset, matmul_op, row_block, scratch_bytes
 from .matmul_pack import LANES, PackedWeights, address, aligned_zeros, pack_weights
 from .matmul_trust import trusted_isa
@@ -32,7 +32,6 @@ _LAYOUTS = 32
 """Layouts of arrays that packed weights remember."""
 
 _INT32 = np.dtype(np.int32)
-_memory = threading.local()
 
 
 def matmul(x, w, bias, w_zero_point, out):
@@ -201,7 +200,7 @@ class _Product:
 
     def run(self) -> None:
         """Run it."""
-        scratch = _scratch(self._threads, self._scratch_bytes)
+        scratch = thread_memory(self._threads, self._scratch_bytes)
         if self._threads == 1:
             run_serial(self._phases, self._records, self._bounds, scratch)
         else:
@@ -233,7 +232,7 @@ class _Product:
             copy_op = stream_rows_op if stream else copy_rows_op
             records.append(copy_op(source=target, target=result, width=4 * packed.columns))
         places.append((len(records) - 1, 7 if target is result else 4, 0, True))
-        self._scratch_bytes = max(self._scratch_bytes, offset)
+        self._scratch_bytes = max(self._scratch_bytes, _round(offset), 64)
 
 
 def _rows_in_place(packed, rows, stride, aligned):
@@ -254,11 +253,3 @@ def _rows_in_place(packed, rows, stride, aligned):
 
 def _round(size):
     return -(-size // 64) * 64
-
-
-def _scratch(threads, size):
-    """Memory of the calling thread, kept between calls, for each thread."""
-    memory = getattr(_memory, "scratch", None)
-    if memory is None or memory.shape[0] < threads or memory.shape[1] < size:
-        memory = _memory.scratch = aligned_zeros((threads, _round(size) + 4096), np.int8)
-    return memory
