@@ -179,7 +179,7 @@ def test_unsafe_rows_take_the_reference_s_steps():
         assert case.check() and not case.fold.safe_rows(magnitude)[::5].any()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=24, deadline=None)
 @given(st.lists(stages(), min_size=1, max_size=2), st.sampled_from([0, -128, 127]), st.integers(0, 2**32))
 def test_any_stages(found, zero_point, seed):
     """Whatever the stages: the kernels of guesses are few, their numbers are not."""
