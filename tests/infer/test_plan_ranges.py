@@ -89,7 +89,7 @@ CASES = random.Random(5).sample([
     for model in ("gcn", "gat", "gin", "sage") for bits in ((8, 8), (4, 4), (2, 2), (4, 8)) for hidden in (6, 16, 72)
     for readout in (None, "sum", "mean", "max") for norm in (None, "batch") for residual in (False, True)
     for kind in ("dense", "sparse", "embedding")
-], 20)  # fmt: skip
+], 12)  # fmt: skip
 
 
 @pytest.mark.parametrize("index", range(len(CASES)), ids=lambda k: "-".join(map(str, CASES[k])))
