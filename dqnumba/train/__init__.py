@@ -6,12 +6,13 @@ from .evaluate import evaluate, predict
 from .loop import EpochEnd, fit
 from .metrics import accuracy, mae
 from .optimizer import Adam
-from .schedule import Constant, Plateau, Schedule, StepDecay
+from .schedule import Constant, Cosine, Plateau, Schedule, StepDecay
 from .state import FitResult, TrainingState
 
 __all__ = [
     "Adam",
     "Constant",
+    "Cosine",
     "EpochEnd",
     "FitResult",
     "Plateau",

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: a step after a fixed number of epochs, and a step when validation stops improving."""
+"""Learning-rate schedules: steps after a fixed number of epochs, half a cosine, steps when validation stalls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import ConfigError
 
-__all__ = ["Constant", "Plateau", "Schedule", "StepDecay", "schedule_from_config"]
+__all__ = ["Constant", "Cosine", "Plateau", "Schedule", "StepDecay", "schedule_from_config"]
 
 
 class Schedule:
@@ -58,6 +58,29 @@ class StepDecay(Schedule):
             self.lr *= self.factor
 
 
+class Cosine(Schedule):
+    """Half a wave of the cosine from the rate at the start down to ``floor`` times it, over ``over`` epochs."""
+
+    def __init__(self, *, over: int, floor: float = 0.0) -> None:
+        if int(over) != over or over < 1:
+            raise ConfigError(f"over is {over}; Cosine needs a whole number of epochs, at least 1.")
+        if not 0.0 <= floor < 1.0:
+            raise ConfigError(f"floor is {floor}; Cosine needs a share of the rate, at least 0 and below 1.")
+        self.over, self.floor = int(over), float(floor)
+
+    def start(self, lr: float) -> None:
+        super().start(lr)
+        self.full = self.lr
+
+    def after_epoch(self, epoch: int, value: float | None) -> None:
+        # The last epoch still learns: the wave reaches the floor one epoch after it.
+        share = 0.5 + 0.5 * math.cos(math.pi * min(epoch / self.over, 1.0))
+        self.lr = self.full * (self.floor + (1.0 - self.floor) * share)
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"full": self.full}
+
+
 class Plateau(Schedule):
     """Multiply the rate by ``factor`` when the validation loss has not improved for more than ``patience`` epochs.
 
@@ -95,7 +118,12 @@ class Plateau(Schedule):
         return super().state_dict() | {"best": self.best, "bad_epochs": self.bad_epochs}
 
 
-_KINDS: dict[str, type[Schedule]] = {"constant": Constant, "step": StepDecay, "plateau": Plateau}
+_KINDS: dict[str, type[Schedule]] = {
+    "constant": Constant,
+    "step": StepDecay,
+    "cosine": Cosine,
+    "plateau": Plateau,
+}
 
 
 def schedule_from_config(config: Mapping[str, Any] | None) -> Schedule:
@@ -113,7 +141,8 @@ def schedule_from_config(config: Mapping[str, Any] | None) -> Schedule:
     try:
         return _KINDS[kind](**options)
     except TypeError:
-        allowed = {"constant": "none", "step": "factor, every", "plateau": "factor, patience, min_lr"}[kind]
+        allowed = {"constant": "none", "step": "factor, every", "cosine": "over, floor",
+                   "plateau": "factor, patience, min_lr"}[kind]  # fmt: skip
         raise ConfigError(f"Schedule {kind!r} got options {sorted(options)}; allowed: {allowed}.") from None
 
 
