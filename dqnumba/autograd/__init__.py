@@ -22,7 +22,7 @@ from .message_passing import (
     weighted_neighbor_sum,
 )
 from .normalization import affine_columns, batch_norm
-from .quantize import fake_quantize
+from .quantize import fake_quantize, fake_quantize_learned
 from .recording import is_recording, no_grad
 from .segments import segment_max, segment_mean, segment_sum
 from .tensor import Tensor, as_tensor, record
@@ -41,6 +41,7 @@ __all__ = [
     "embedding",
     "exp",
     "fake_quantize",
+    "fake_quantize_learned",
     "gather_rows",
     "gather_source",
     "gather_target",

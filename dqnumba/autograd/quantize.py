@@ -6,11 +6,12 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..kernels import fake_quant as kernels
+from ..kernels.fake_quant_learned import CHUNK_ROWS, learned_gradient
 from . import memory
 from .recording import is_recording
 from .tensor import Tensor, record
 
-__all__ = ["fake_quantize"]
+__all__ = ["fake_quantize", "fake_quantize_learned"]
 
 _RULES = {
     "ste": kernels.RULE_STE,
@@ -65,6 +66,75 @@ def fake_quantize(
         return (grad if rule == "ste" else _masked(grad, passed),)
 
     return record(out, (x,), backward, spare=True)
+
+
+def fake_quantize_learned(
+    x: Tensor,
+    log_scale: Tensor,
+    scale: float | np.ndarray,
+    zero_point: float | np.ndarray,
+    qmin: int,
+    qmax: int,
+    *,
+    protected: np.ndarray | None = None,
+    rule: str = "clip",
+) -> Tensor:
+    """`fake_quantize` with a scale that is trained through its logarithm (LSQ; Esser et al., ICLR 2020).
+
+    Parameters
+    ----------
+    x : Tensor (N, C)
+        It must keep its values until the gradient has been taken.
+    log_scale : Tensor (1,) or (C,)
+        ``scale`` has been made with it already; it is given for its gradient: grad * (x^ - x) summed over values within
+        the range, grad * x^ over clipped ones.
+    scale, zero_point, qmin, qmax, protected
+        As for `fake_quantize`; one scale, or one for each channel.
+    rule : {"clip", "ste"}
+
+    Returns
+    -------
+    Tensor of x's shape
+    """
+    if rule not in ("clip", "ste"):
+        raise ConfigError(f"gradient rule {rule!r} with a learned range; allowed are 'clip' and 'ste'")
+    in_float32 = x.dtype == np.float32
+    make = _in_float32 if in_float32 else _in_numpy
+    out, _ = make(x.data, scale, zero_point, qmin, qmax, protected, kernels.RULE_CLIP, not in_float32)
+    kept = x.data
+
+    def backward(grad):
+        one_scale = in_float32 and np.ndim(scale) == 0 and kept.ndim == 2
+        gradients = _learned_in_kernel if one_scale else _learned_in_numpy
+        return gradients(grad, kept, scale, zero_point, qmin, qmax, protected, rule, log_scale)
+
+    return record(out, (x, log_scale), backward, spare=True)
+
+
+def _learned_in_kernel(grad, x, scale, zero_point, qmin, qmax, protected, rule, log_scale):
+    result = memory.empty(x.shape, np.float32)
+    sums = np.empty(-(-x.shape[0] // CHUNK_ROWS), np.float64)
+    mask = np.empty(0, np.bool_) if protected is None else protected
+    scale = np.float32(scale)
+    learned_gradient(
+        np.ascontiguousarray(grad), np.ascontiguousarray(x), scale, np.float32(1) / scale, np.float32(zero_point),
+        np.float32(qmin), np.float32(qmax), mask, int(rule == "ste"), result, sums,
+    )  # fmt: skip
+    return result, np.full(log_scale.shape, sums.sum(), log_scale.dtype)
+
+
+def _learned_in_numpy(grad, x, scale, zero_point, qmin, qmax, protected, rule, log_scale):
+    scale = np.asarray(scale, x.dtype)
+    q = np.rint(x * (1 / scale) + np.asarray(zero_point, x.dtype))
+    inside = (q >= qmin) & (q <= qmax)
+    rounded = (np.clip(q, qmin, qmax) - zero_point) * scale
+    part = grad * np.where(inside, rounded - x, rounded)
+    passed = inside | (rule == "ste")
+    if protected is not None:
+        part[protected] = 0
+        passed[protected] = True
+    sums = part.sum(axis=tuple(range(part.ndim - 1)) if log_scale.size > 1 else None, dtype=np.float64)
+    return np.where(passed, grad, 0).astype(grad.dtype), sums.reshape(log_scale.shape).astype(log_scale.dtype)
 
 
 def _fits_in_place(x: Tensor, scale: float | np.ndarray) -> bool:

@@ -35,6 +35,8 @@ class Context:
         True where Degree-Quant keeps a node in full precision during this pass (paper, algorithm 1).
     observe : bool
         Quantizers update their ranges from what passes.
+    rounding : bool
+        False while quantizers only look on (a delay before quantization).
     fresh_mask : callable or None
         Draws another mask, for models whose layers do not share one.
     """
@@ -44,6 +46,7 @@ class Context:
     rng: np.random.Generator | None = None
     protected: NDArray[np.bool_] | None = None
     observe: bool = False
+    rounding: bool = True
     fresh_mask: Callable[[], NDArray[np.bool_]] | None = None
 
     def next_layer(self) -> None:

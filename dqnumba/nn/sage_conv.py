@@ -42,10 +42,11 @@ class SAGEConv(Module):
         self.bias = ag.Tensor(np.zeros(out_channels, np.float32), requires_grad=True)
 
     def product_weight(self) -> np.ndarray:
-        """The matrix of the product that the bias is added to: both weights stacked, or the left one alone."""
+        """The matrix of the product as the plan forms it; in the paper's layout the one that the bias is added to."""
         if self.plan == "edgewise":
             return self.weight_l.data
-        return np.concatenate([self.weight_l.data, self.weight_r.data], axis=0)
+        side_by_side = self.plan == "transform_first"
+        return np.concatenate([self.weight_l.data, self.weight_r.data], axis=1 if side_by_side else 0)
 
     def enter(self, x: Any, ctx: Context) -> Any:
         """The layer's input as its first quantizer sees it."""

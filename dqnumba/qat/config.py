@@ -23,7 +23,7 @@ _CHOICES = {
     "gradient": ("ste", "clip", "clip_inclusive"),
     "dropout_order": ("inside", "before"),
 }
-_FLAGS = ("weight_symmetric", "weight_narrow", "mask_mlp", "mask_per_layer", "collapse_fallback")
+_FLAGS = ("weight_symmetric", "weight_narrow", "mask_mlp", "mask_per_layer", "collapse_fallback", "learned_range")
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,12 @@ class QuantConfig:
     collapse_fallback : bool
         A percentile range that collapses to zero although the tensor does not falls back to minimum and maximum. The
         official rule has no fallback.
+    learned_range : bool
+        Each range, of activations and of weights (per output channel where they have a scale each), is multiplied by a
+        factor that is trained along with the weights (LSQ; Esser et al., ICLR 2020). Not the features' range, nor those
+        of the wide sites. The gradient rule must then be ``"clip"`` or ``"ste"``.
+    delay : int
+        Training passes in which nothing is rounded and the ranges are only watched (Jacob et al., CVPR 2018).
     """
 
     method: str = "dq"
@@ -89,6 +95,8 @@ class QuantConfig:
     dropout_order: str = "inside"
     input_bits: int | None = None
     collapse_fallback: bool = True
+    learned_range: bool = False
+    delay: int = 0
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -102,6 +110,14 @@ class QuantConfig:
             if not isinstance(getattr(self, name), bool | np.bool_):
                 raise ConfigError(f"{name}={getattr(self, name)!r} is not possible; use True or False.")
             object.__setattr__(self, name, bool(getattr(self, name)))
+        if isinstance(self.delay, bool) or not isinstance(self.delay, Integral) or self.delay < 0:
+            raise ConfigError(f"delay={self.delay!r} is not possible; use a number of training passes, 0 or more.")
+        object.__setattr__(self, "delay", int(self.delay))
+        if self.learned_range and self.gradient == "clip_inclusive":
+            raise ConfigError(
+                'learned_range=True needs gradient="clip" or "ste": clip_inclusive cuts the gradient of the end codes, '
+                "which a range learns from."
+            )
         if (self.mask_low is None) != (self.mask_high is None):
             raise ConfigError("mask_low and mask_high go together; give both or neither.")
         if self.mask_low is not None:

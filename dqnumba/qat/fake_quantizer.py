@@ -22,6 +22,8 @@ __all__ = ["TIE_GUARD", "ActivationQuantizer", "BiasRounder", "GridRounder", "We
 #: codes, and float32's last bit decides. A thousandth of the range moves them off the tie, to the same side in floats
 #: and in integers.
 TIE_GUARD = 2.0**-10
+#: Bounds of the logarithm of a learned factor.
+LOG_FACTOR_BOUNDS = (-4.0, 2.0)
 
 
 class ActivationQuantizer:
@@ -41,15 +43,19 @@ class ActivationQuantizer:
         Whether the degree mask reaches this site.
     widen : float
         Share by which the range is widened; 0 at the entry, whose floats both worlds round alike.
+    learned : bool
+        Train a factor of the range: ``log_factor``, a Tensor (1,).
     """
 
     takes_blocks = True
 
     def __init__(
-        self, name: str, spec: QuantSpec, observer: Observer, *, gradient: str, masked: bool, widen: float = TIE_GUARD
-    ) -> None:
+        self, name: str, spec: QuantSpec, observer: Observer, *, gradient: str, masked: bool, widen: float = TIE_GUARD,
+        learned: bool = False,
+    ) -> None:  # fmt: skip
         self.name, self.spec, self.observer, self.gradient, self.masked = name, spec, observer, gradient, masked
         self.widen = widen
+        self.log_factor = _log_factor(1) if learned else None
         self._latest: tuple[tuple[float, float], QParams] | None = None  # of the range that was asked for last
 
     @property
@@ -70,7 +76,8 @@ class ActivationQuantizer:
                 f"Site {self.name} has no range yet: the quantized model has seen no data. "
                 "Run dqnumba.fit(qmodel, data) or dqnumba.calibrate(qmodel, data) first."
             )
-        ends = float(self.state[0]), float(self.state[1])
+        factor = 1.0 if self.log_factor is None else float(_factor(self.log_factor)[0])
+        ends = float(self.state[0]) * factor, float(self.state[1]) * factor
         if self._latest is None or self._latest[0] != ends:
             low, high = (end * (1.0 + self.widen) for end in ends)
             self._latest = ends, choose_qparams(low, high, self.spec)
@@ -86,7 +93,7 @@ class ActivationQuantizer:
                 # Every row of the first batch was protected, or no edge carries a message: nothing to round, and
                 # nothing learned about the range.
                 return x
-        return self.round(x, protected)
+        return self.round(x, protected) if ctx.rounding else x
 
     def round(self, x: Any, protected: NDArray[np.bool_] | None = None) -> Any:
         """Fake-quantize ``x`` with the range as it stands; a recorded ``x`` may be overwritten."""
@@ -96,7 +103,7 @@ class ActivationQuantizer:
         if isinstance(x, SparseFeatures):  # zero is a code of its own, so the pattern stays
             rounded = fake_quantize(x.data, qparams)
             return x.with_data(rounded if protected is None else np.where(protected[x.row_ids], x.data, rounded))
-        return _fake_quantize(x, qparams, self.gradient, protected, last_use=True)
+        return _fake_quantize(x, qparams, self.gradient, protected, last_use=True, log_factor=self.log_factor)
 
     def _protected(self, ctx: Context, rows: str | None) -> NDArray[np.bool_] | None:
         if ctx.protected is None or not self.masked or rows is None:
@@ -108,12 +115,14 @@ class WeightQuantizer:
     """Fake quantization of a weight, per tensor with a tracked range or per output channel with its current range.
 
     With ``noise`` only a fresh random share of the entries is rounded in a training pass (nQAT); a float entry passes
-    its gradient unchanged.
+    its gradient unchanged. With ``learned`` channels (1 for the whole tensor) each range has a trained factor.
     """
 
     def __init__(
-        self, name: str, spec: QuantSpec, observer: Observer | None, *, gradient: str, noise: float | None = None
-    ) -> None:
+        self, name: str, spec: QuantSpec, observer: Observer | None, *, gradient: str, noise: float | None = None,
+        learned: int = 0,
+    ) -> None:  # fmt: skip
+        self.log_factor = _log_factor(learned) if learned else None
         self.name, self.spec, self.observer, self.gradient, self.noise = name, spec, observer, gradient, noise
         self._state = np.empty(0)
 
@@ -130,14 +139,22 @@ class WeightQuantizer:
                     f"Site {self.name} has no range yet. "
                     "Run dqnumba.fit or dqnumba.calibrate on the quantized model first."
                 )
-            return choose_qparams(float(self.state[0]), float(self.state[1]), self.spec)
-        axis = tuple(range(weight.ndim - 1)) if self.spec.granularity == "per_channel" else None
-        return choose_qparams(weight.min(axis=axis), weight.max(axis=axis), self.spec)
+            low, high = float(self.state[0]), float(self.state[1])
+        else:
+            axis = tuple(range(weight.ndim - 1)) if self.spec.granularity == "per_channel" else None
+            low, high = weight.min(axis=axis), weight.max(axis=axis)
+        if self.log_factor is not None:
+            factor = _factor(self.log_factor)
+            factor = factor if self.spec.granularity == "per_channel" else float(factor[0])
+            low, high = low * factor, high * factor
+        return choose_qparams(low, high, self.spec)
 
     def __call__(self, weight: ag.Tensor, ctx: Context, rows: str | None) -> ag.Tensor:
         if self.observer is not None and ctx.observe:
             self.observer.update(weight.data)
-        rounded = _fake_quantize(weight, self.qparams(weight.data), self.gradient, None)
+        if not ctx.rounding:
+            return weight
+        rounded = _fake_quantize(weight, self.qparams(weight.data), self.gradient, None, log_factor=self.log_factor)
         if not ctx.training or self.noise is None:
             return rounded
         chosen = (ctx.rng.random(weight.shape, dtype=np.float32) < self.noise).astype(weight.dtype)
@@ -180,11 +197,20 @@ class BiasRounder:
         return self.source.qparams().scale * np.asarray(self.weight.qparams(self.values()).scale, np.float64)
 
     def __call__(self, bias: ag.Tensor, ctx: Context, rows: str | None) -> ag.Tensor:
-        if self.source.observer.is_empty:  # an all-protected first batch: no grid yet
+        if self.source.observer.is_empty or not ctx.rounding:  # an all-protected first batch: no grid yet
             return bias
         step = self.step()
         rounded = (np.floor(bias.data.astype(np.float64) / step + 0.5) * step).astype(bias.dtype)
         return ag.record(rounded, (bias,), lambda grad: (grad,))
+
+
+def _log_factor(size: int) -> ag.Tensor:
+    return ag.Tensor(np.zeros(size, np.float32), requires_grad=True)
+
+
+def _factor(log_factor: ag.Tensor) -> NDArray[np.float64]:
+    """The factor of a range, within bounds that no useful range leaves."""
+    return np.exp(np.clip(log_factor.data.astype(np.float64), *LOG_FACTOR_BOUNDS))
 
 
 def _messages_sent(ctx: Context, rows: str | None) -> NDArray[np.int64] | None:
@@ -194,10 +220,15 @@ def _messages_sent(ctx: Context, rows: str | None) -> NDArray[np.int64] | None:
 
 
 def _fake_quantize(
-    x: Any, qparams: QParams, gradient: str, protected: NDArray[np.bool_] | None, *, last_use: bool = False
-) -> ag.Tensor:
+    x: Any, qparams: QParams, gradient: str, protected: NDArray[np.bool_] | None, *, last_use: bool = False,
+    log_factor: ag.Tensor | None = None,
+) -> ag.Tensor:  # fmt: skip
     x = x if isinstance(x, ag.Tensor) else ag.Tensor(x)
     spec = qparams.spec
+    if log_factor is not None and ag.is_recording():
+        return ag.fake_quantize_learned(
+            x, log_factor, qparams.scale, qparams.zero_point, spec.qmin, spec.qmax, protected=protected, rule=gradient
+        )
     return ag.fake_quantize(
         x, qparams.scale, qparams.zero_point, spec.qmin, spec.qmax, protected=protected, rule=gradient,
         last_use=last_use,

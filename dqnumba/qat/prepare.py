@@ -43,14 +43,23 @@ class QuantizedModel(nn.Module):
         self.quantizers: dict[str, Any] = {}
         self.sites: dict[str, Site] = {}
         self._probability: tuple[Any, NDArray] | None = None
+        self._passes = np.zeros(1, np.int64)  # of training, up to the delay
 
     def parameters(self) -> dict[str, ag.Tensor]:
-        """Parameters of the float model, under its own names."""
-        return self.model.parameters()
+        """Parameters of the float model, under its own names, and learned ranges as ``quantizer.<site>.log_factor``."""
+        factors = {name: getattr(quantizer, "log_factor", None) for name, quantizer in self.quantizers.items()}
+        owned = {id(factor): name for name, factor in reversed(factors.items())}  # a shared one under its owner's name
+        learned = {
+            f"quantizer.{name}.log_factor": factor for name, factor in factors.items()
+            if factor is not None and owned[id(factor)] == name
+        }  # fmt: skip
+        return self.model.parameters() | learned
 
     def buffers(self) -> dict[str, NDArray]:
         """Buffers of the float model, and the range of every quantizer as ``quantizer.<site>``."""
         ranges = {f"quantizer.{name}": q.state for name, q in self.quantizers.items() if q.state.size}
+        if self.config.delay:
+            ranges["quantizer.passes"] = self._passes
         return self.model.buffers() | ranges
 
     def __call__(self, graph: Any, *, training: bool = False, rng: np.random.Generator | None = None) -> ag.Tensor:
@@ -68,6 +77,9 @@ class QuantizedModel(nn.Module):
 
     def _context(self, graph: Any, training: bool, rng: np.random.Generator | None, *, observe: bool) -> nn.Context:
         ctx = nn.Context(graph, training, rng, observe=observe)
+        if training and self._passes[0] < self.config.delay:
+            ctx.rounding = False
+            self._passes += 1
         if training and self.config.masked:
             probability = self._protection(graph)
             ctx.protected = draw_mask(probability, rng)
@@ -180,7 +192,7 @@ def _install(qmodel: QuantizedModel, prefix: str, layer: nn.Module, site: Site) 
     elif site.share:
         quantizer = qmodel.quantizers[prefix + site.share]
     else:
-        quantizer = _quantizer(qmodel, name, site)
+        quantizer = _quantizer(qmodel, name, site, layer)
     qmodel.sites[name] = site
     qmodel.quantizers[name] = quantizer
     # A site that shares a quantizer rounds with the range of its owner and leaves that range alone.
@@ -200,14 +212,14 @@ class Shared:
         self.quantizer = quantizer
 
     def __call__(self, x: Any, ctx: nn.Context, rows: str | None) -> Any:
-        if ctx.observe and self.quantizer.observer.is_empty:
+        if (ctx.observe and self.quantizer.observer.is_empty) or not ctx.rounding:
             return x  # as its owner did: nothing is known about the range yet
         protected = self.quantizer._protected(ctx, rows)
         nudge = np.float32(self.nudge * self.quantizer.qparams().scale)
         return self.quantizer.round(x + (nudge if protected is None else nudge * ~protected[:, None]), protected)
 
 
-def _quantizer(qmodel: QuantizedModel, name: str, site: Site) -> Any:
+def _quantizer(qmodel: QuantizedModel, name: str, site: Site, layer: nn.Module) -> Any:
     config = qmodel.config
     if site.role == "eps":
         return GridRounder(name, EPS_BITS)
@@ -219,7 +231,11 @@ def _quantizer(qmodel: QuantizedModel, name: str, site: Site) -> Any:
             granularity=config.weight_granularity,
         )  # fmt: skip
         observer = None if config.weight_range == "current" else _observer(config, name, config.weight_range)
-        return WeightQuantizer(name, spec, observer, gradient=config.gradient, noise=config.weight_noise)
+        columns = _columns(layer, site.name.split(".")[-1]) if spec.per_channel else 1
+        return WeightQuantizer(
+            name, spec, observer, gradient=config.gradient, noise=config.weight_noise,
+            learned=columns if config.learned_range else 0,
+        )  # fmt: skip
     if site.role == "tensor":
         spec = QuantSpec(bits=config.weight_bits, symmetric=config.weight_symmetric, narrow=config.weight_narrow)
         observer = _observer(config, name, "minmax" if config.weight_range == "current" else config.weight_range)
@@ -237,8 +253,17 @@ def _quantizer(qmodel: QuantizedModel, name: str, site: Site) -> Any:
     if (sparse_input or wide) and rule.startswith("percentile"):
         rule = "minmax"
     observer = _observer(config, name, rule)
-    widen = 0.0 if name == "conv1.input" else TIE_GUARD
-    return ActivationQuantizer(name, spec, observer, gradient=config.gradient, masked=config.masked, widen=widen)
+    entry = name == "conv1.input"
+    return ActivationQuantizer(
+        name, spec, observer, gradient=config.gradient, masked=config.masked, widen=0.0 if entry else TIE_GUARD,
+        learned=config.learned_range and not entry and not wide,
+    )  # fmt: skip
+
+
+def _columns(layer: nn.Module, leaf: str) -> int:
+    """Output channels of the weight that passes the site ``leaf``; some sites' weight is made of two parameters."""
+    weight = getattr(layer, leaf, None)
+    return (layer.product_weight() if weight is None else weight.data).shape[-1]
 
 
 def _observer(config: QuantConfig, name: str, rule: str) -> Observer:

@@ -105,9 +105,12 @@ def fit(
         raise ConfigError(f"patience is {patience}; give at least 1 epoch, or leave it out to train to the end.")
     task = make_task(data, splits, batch_size=batch_size)
     check_task(model, data)
+    parameters = model.parameters()
+    # Weight decay would pull a learned range towards the observed one, which has no claim to be right.
+    ranges = [name for name in parameters if name.startswith("quantizer.")]
     run = _Run(
         model=model,
-        optimizer=Adam(model.parameters(), lr=lr, weight_decay=weight_decay),
+        optimizer=Adam(parameters, lr=lr, weight_decay=weight_decay, undecayed=ranges),
         schedule=schedule or Constant(),
         selection=Selection.for_task(selected_by, task.kind, task.has_validation),
         rng=np.random.default_rng(seed),

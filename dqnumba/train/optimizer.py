@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +37,8 @@ class Adam:
         Learning rate; may be set between steps.
     betas, eps, weight_decay : floats
         As above.
+    undecayed : collection of str
+        Parameters that ``weight_decay`` does not reach.
 
     Raises
     ------
@@ -52,6 +54,7 @@ class Adam:
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        undecayed: Collection[str] = (),
     ) -> None:
         if not (math.isfinite(lr) and lr > 0):
             raise ConfigError(f"lr is {lr}; it must be a positive number, for example 0.01.")
@@ -66,6 +69,7 @@ class Adam:
         self.betas = (float(betas[0]), float(betas[1]))
         self.eps = float(eps)
         self.weight_decay = float(weight_decay)
+        self.undecayed = frozenset(undecayed)
         self.step_count = 0
         self.mean = {name: np.zeros_like(p.data, order="C") for name, p in self.parameters.items()}
         self.square = {name: np.zeros_like(p.data, order="C") for name, p in self.parameters.items()}
@@ -99,7 +103,7 @@ class Adam:
                 kind(step_size),
                 kind(correction),
                 kind(self.eps),
-                kind(self.weight_decay),
+                kind(0.0 if name in self.undecayed else self.weight_decay),
             )
 
     def state_dict(self) -> dict[str, np.ndarray]:

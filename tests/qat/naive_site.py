@@ -10,12 +10,12 @@ from dqnumba.qat import ActivationQuantizer, Observer
 from dqnumba.quant import QuantSpec
 
 
-def quantizer(*, bits=8, signed=True, gradient="clip", masked=True, rule="minmax", low=None, high=None, widen=0.0):
+def quantizer(*, bits=8, signed=True, rule="minmax", low=None, high=None, **options):
     observer = Observer("here", rule, cut=0.001, momentum=0.01, collapse_fallback=True)
     if low is not None:
         observer.range[:] = low, high
     spec = QuantSpec(bits=bits, signed=signed)
-    return ActivationQuantizer("here", spec, observer, gradient=gradient, masked=masked, widen=widen)
+    return ActivationQuantizer("here", spec, observer, **({"gradient": "clip", "masked": True, "widen": 0.0} | options))
 
 
 def context(num_nodes, *, protected=None, observe=False, edges=None):

@@ -18,7 +18,8 @@ BAD = {
     "mask_low": (-0.1, r"\[0, 1\]"), "mask_high": (1.5, r"\[mask_low, 1\]"), "mask_mlp": (None, "True or False"),
     "mask_per_layer": ("x", "True or False"), "weight_noise": (0, r"\(0, 1\]"),
     "dropout_order": ("after", "inside, before"), "input_bits": (17, "2 to 16"),
-    "collapse_fallback": (0, "True or False"),
+    "collapse_fallback": (0, "True or False"), "learned_range": (1, "True or False"),
+    "delay": (-1, "training passes, 0 or more"),
 }  # fmt: skip
 MASK = {"mask_low": 0.1, "mask_high": 0.2}
 
@@ -61,6 +62,10 @@ def test_combinations():
         with pytest.raises(ConfigError, match=r'weight_granularity="per_tensor"'):
             QuantConfig(**change)
         QuantConfig(weight_granularity="per_tensor", **change)
+    with pytest.raises(ConfigError, match=r'learned_range=True needs gradient="clip" or "ste"'):
+        QuantConfig(learned_range=True, gradient="clip_inclusive")
+    with pytest.raises(ConfigError, match=r"delay=2\.5"):
+        QuantConfig(delay=2.5)
     with pytest.raises(ConfigError, match=r"'bit'.*'weight_bits'"):
         QuantConfig.from_dict({"bit": 8})
     with pytest.raises(ConfigError, match="ptq, qat, nqat, dq, dq-plus"):

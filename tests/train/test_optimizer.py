@@ -9,7 +9,7 @@ import pytest
 
 from dqnumba.autograd import Tensor
 from dqnumba.errors import ConfigError
-from dqnumba.train import Adam, Constant, Plateau, StepDecay
+from dqnumba.train import Adam, Constant, Cosine, Plateau, StepDecay
 from dqnumba.train.schedule import schedule_from_config
 
 
@@ -73,6 +73,19 @@ def test_a_parameter_without_gradient_is_left_alone():
     assert not np.array_equal(moving.data, np.ones(2))
 
 
+def test_weight_decay_leaves_out_what_it_is_told_to():
+    moves = {}
+    for undecayed in ((), ("a",)):
+        both = {name: Tensor(np.full(2, 3.0), requires_grad=True) for name in "ab"}
+        optimizer = Adam(both, lr=0.1, weight_decay=0.5, undecayed=undecayed)
+        for parameter in both.values():
+            parameter.grad = np.array([0.2, -0.3])
+        optimizer.step()
+        moves[undecayed] = {name: parameter.data for name, parameter in both.items()}
+    assert np.array_equal(moves[()]["b"], moves["a",]["b"])
+    assert (moves[()]["a"] < 3).all() and (moves["a",]["a"] > 3).tolist() == [False, True]
+
+
 def test_a_parameter_that_is_not_contiguous_is_updated():
     parameter = Tensor(np.ones((2, 3)).T, requires_grad=True)
     parameter.grad = np.ones((3, 2))
@@ -124,6 +137,20 @@ def test_constant_and_step():
     assert rates(StepDecay(factor=0.5, every=2), [None] * 5) == [1.0, 1.0, 0.5, 0.5, 0.25]
 
 
+def test_cosine():
+    wave = rates(Cosine(over=4, floor=0.2), [None] * 6, lr=2.0)
+    half = math.cos(math.pi / 4)
+    wanted = [0.2 + 0.8 * share for share in (1.0, 0.5 + 0.5 * half, 0.5, 0.5 - 0.5 * half, 0.0, 0.0)]
+    np.testing.assert_allclose(wave, 2.0 * np.array(wanted))
+    first, second = Cosine(over=4), Cosine(over=4)
+    head = rates(first, [None] * 2)
+    second.start(9.0)
+    second.load_state_dict(first.state_dict())
+    assert second.lr == first.lr
+    second.after_epoch(3, None)
+    assert head == rates(Cosine(over=4), [None] * 2) and second.lr == pytest.approx(0.5 - 0.5 * half)
+
+
 def test_plateau_waits_for_more_than_its_patience_and_then_ends():
     # best in epoch 1; epochs 2, 3, 4 are bad: the third bad one exceeds a patience of 2
     schedule = Plateau(factor=0.1, patience=2, min_lr=0.05)
@@ -152,10 +179,12 @@ def test_plateau_state_round_trip():
 def test_schedule_from_config():
     assert isinstance(schedule_from_config(None), Constant)
     assert schedule_from_config({"kind": "step", "every": 7}).every == 7
-    for config in ({"kind": "cosine"}, {"kind": "step", "patience": 3}, {}):
+    assert schedule_from_config({"kind": "cosine", "over": 7}).over == 7
+    for config in ({"kind": "cosine"}, {"kind": "wave"}, {"kind": "step", "patience": 3}, {}):
         if config:
             with pytest.raises(ConfigError):
                 schedule_from_config(config)
-    for wrong in (lambda: StepDecay(factor=1.5), lambda: StepDecay(every=0), lambda: Plateau(patience=-1)):
+    for wrong in (lambda: StepDecay(factor=1.5), lambda: StepDecay(every=0), lambda: Plateau(patience=-1),
+                  lambda: Cosine(over=0), lambda: Cosine(over=5, floor=1.0)):  # fmt: skip
         with pytest.raises(ConfigError):
             wrong()
