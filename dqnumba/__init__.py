@@ -25,6 +25,7 @@ __version__ = "0.1.0"
 
 # Where each public name lives. `convert` is none of them: it is a subpackage that can be called.
 _HOMES = {
+    "DegreeQuantClassifier": "estimator",
     "Graph": "graph",
     "GraphDataset": "graph",
     "IntegerModel": "infer",
@@ -33,6 +34,7 @@ _HOMES = {
     "evaluate": "train",
     "fit": "train",
     "load": "infer",
+    "load_graph": "graph",
     "predict": "train",
     "prepare": "qat",
     "verify": "convert",
@@ -51,13 +53,16 @@ _HOMES = {
         "errors",
     ),
 }
-_ROOMS = ("autograd", "convert", "data", "errors", "graph", "infer", "nn", "qat", "quant", "testing", "train")
+_ROOMS = (
+    "autograd", "convert", "data", "errors", "estimator", "graph", "infer", "nn", "qat", "quant", "testing", "train",
+)  # fmt: skip
 
 __all__ = [
     "ConfigError",
     "ConversionError",
     "DQError",
     "DataError",
+    "DegreeQuantClassifier",
     "Graph",
     "GraphDataset",
     "GraphError",
@@ -73,11 +78,13 @@ __all__ = [
     "convert",
     "data",
     "errors",
+    "estimator",
     "evaluate",
     "fit",
     "graph",
     "infer",
     "load",
+    "load_graph",
     "nn",
     "predict",
     "prepare",
@@ -89,7 +96,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from . import autograd, convert, data, errors, graph, infer, nn, qat, quant, testing, train
+    from . import autograd, convert, data, errors, estimator, graph, infer, nn, qat, quant, testing, train
     from .convert import verify
     from .errors import (
         ConfigError,
@@ -102,7 +109,8 @@ if TYPE_CHECKING:
         NotCalibratedError,
         OverflowRiskError,
     )
-    from .graph import Graph, GraphDataset
+    from .estimator import DegreeQuantClassifier
+    from .graph import Graph, GraphDataset, load_graph
     from .infer import IntegerModel, load
     from .qat import QuantConfig, calibrate, prepare
     from .train import evaluate, fit, predict

@@ -28,6 +28,7 @@ ARROWS = {
     "train": _FLOAT | {"files", "autograd", "nn", "qat"},
     "convert": {"errors", "graph", "quant", "infer", "autograd", "nn", "qat"},
     "data": {"errors", "graph"},
+    "estimator": {"errors", "graph", "qat", "train", "convert", "infer"},
     "testing": {"errors", "quant"},
 }
 # Single files that reach further: what they do is a whole run, from raw data to the record of the integer program.

@@ -46,10 +46,21 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     data = parser.add_mutually_exclusive_group()
     data.add_argument("--dataset", metavar="NAME", help="a registered data set; `dqnumba data list` names them")
     data.add_argument(
-        "--graph", metavar="FILE", help="a graph file (.npz) with edge_index, x and optionally y and masks"
-    )
-    parser.add_argument("--split", choices=("public", "random"), help="random: 60/20/20, stratified (default: public)")
-    parser.add_argument("--fold", type=int, metavar="K", help="fold of a data set without a fixed split")
+        "--graph", metavar="PATH", help="your own: an npz, an edge list (CSV, TSV), a folder with edges.csv and "
+        "nodes.csv, or a folder of graphs; docs/graphs.md describes them"
+    )  # fmt: skip
+    parser.add_argument("--nodes", metavar="FILE", help="table of nodes beside an edge list")
+    both = parser.add_mutually_exclusive_group()
+    both.add_argument("--directed", action="store_const", const=True, help="keep the edges of a graph file as listed")
+    both.add_argument("--undirected", action="store_const", const=False, dest="directed",
+                      help="take each in both directions (default: as the format says)")  # fmt: skip
+    parser.add_argument("--features", choices=("degree", "one_hot_degree", "constant"),
+                        help="make features for a graph file without any")  # fmt: skip
+    parser.add_argument("--split", choices=("public", "random", "stratified", "uniform", "planetoid"),
+                        help="public: the data's own (default); random or stratified: 60/20/20 of each class; uniform: "
+                        "60/20/20 of all; planetoid: 20 of each class, 500, 1000")  # fmt: skip
+    parser.add_argument("--fold", type=int, metavar="K", help="fold of a data set of graphs without a fixed split; "
+                        "which split of a file with several")  # fmt: skip
 
 
 def source_from(args: argparse.Namespace, defaults: dict[str, Any] | None = None) -> Any:
@@ -66,12 +77,12 @@ def source_from(args: argparse.Namespace, defaults: dict[str, Any] | None = None
         if any(value is not None and value != defaults.get(key) for key, value in given.items()):
             defaults = {}
         defaults |= given
-    for key in ("split", "fold", "limit", "seed"):
+    for key in ("split", "fold", "limit", "seed", "nodes", "directed", "features"):
         value = getattr(args, key, None)
         if value is not None:
             defaults[key] = value
     if not defaults.get("dataset") and not defaults.get("graph"):
-        raise ConfigError("Which data? Give --dataset NAME (`dqnumba data list` names them) or --graph FILE.npz.")
+        raise ConfigError("Which data? Give --dataset NAME (`dqnumba data list` names them) or --graph PATH.")
     return Source(**defaults)
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 __all__ = ["build_parser", "main"]
@@ -54,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ..errors import DQError
 
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _messages(getattr(args, "quiet", False)):
             warnings.showwarning = _show_warning
             _set_threads(getattr(args, "threads", None))
             _keep_freed_memory()
@@ -91,6 +93,21 @@ def _fail(args: argparse.Namespace, message: str) -> int:
 
 def _show_warning(message: Any, category: Any, *_: Any) -> None:
     sys.stderr.write(f"dqnumba: warning: {message}\n")
+
+
+@contextmanager
+def _messages(quiet: bool) -> Iterator[None]:
+    """What the library says of its own accord (what a graph file was found to be, say) on stderr."""
+    logger = logging.getLogger("dqnumba")
+    handler, level = logging.StreamHandler(sys.stderr), logger.level
+    handler.setFormatter(logging.Formatter("dqnumba: %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def _keep_freed_memory() -> None:

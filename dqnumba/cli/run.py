@@ -16,7 +16,8 @@ _SHOWN = 10
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="F.safetensors", help="a model file")
     add_source_options(parser)
-    parser.add_argument("--out", metavar="PREDICTIONS.npz", help="write indices, predictions and outputs there")
+    parser.add_argument("--out", metavar="PREDICTIONS.npz", help="write indices, predictions and outputs there "
+                        "(and the ids of the nodes, of a graph from tables)")  # fmt: skip
     add_seed(parser, default=None)
     add_run_options(parser)
     add_output_options(parser)
@@ -54,14 +55,17 @@ def run(args: argparse.Namespace) -> int:
     content |= {"items": len(indices), "seconds": seconds}
     content |= {"backend": bound[-1].backend, "backend_reason": bound[-1].reason}
     if data.y is not None:
-        scored = source.splits.get("test") if not many and "test" in source.splits else None
-        content["split"] = "test" if scored is not None or (many and "test" in source.splits) else "all"
+        scored = source.splits.get("test") if not many else None
+        content["split"] = "test" if "test" in source.splits else "all"
+        if scored is None and source.file is not None and source.file.labelled is not None:
+            scored, content["split"] = np.flatnonzero(source.file.labelled), "labelled"
         rows = outputs if scored is None else outputs[scored]
         wanted = data.y[indices if scored is None else scored]
         content[metric_name(task)] = score(task, rows, wanted)[metric_name(task)]
     if args.out is not None:
         buffer = io.BytesIO()
-        np.savez(buffer, indices=indices, predictions=predictions, outputs=outputs)
+        named = {} if source.file is None or source.file.node_ids is None else {"node_ids": source.file.node_ids}
+        np.savez(buffer, indices=indices, predictions=predictions, outputs=outputs, **named)
         write_atomic(args.out, buffer.getvalue())
         content["out"] = str(args.out)
     else:
@@ -88,7 +92,7 @@ def _text(content: dict[str, Any], predictions: Any) -> str:
         lines.append(f"not on dot: {content['backend_reason']}")
     for metric in ("accuracy", "mae"):
         if metric in content:
-            what = "the test split" if content["split"] == "test" else "all items"
+            what = {"test": "the test split", "labelled": "all labelled items"}.get(content["split"], "all items")
             lines.append(f"{metric} {content[metric]:.4f} on {what}")
     if "out" in content:
         lines.append(f"wrote {content['out']}")

@@ -108,6 +108,9 @@ def _resumed(args: argparse.Namespace) -> tuple[Any, Any]:
         "split",
         "fold",
         "limit",
+        "nodes",
+        "directed",
+        "features",
     ]
     for name in [*names, "config"]:
         given = getattr(args, name)

@@ -1,7 +1,7 @@
-"""Builders of graphs from what people have at hand: an edge list, a scipy matrix, a networkx graph.
+"""Builders of graphs from what people have at hand: an edge list, a scipy matrix.
 
-They are class methods of ``Graph``, kept here so that the class itself fits on a screen. Neither scipy nor
-networkx is imported: the objects bring their own methods.
+They are class methods of ``Graph``, kept here and in the files beside this one so that the class itself fits on a
+screen. scipy is not imported: its objects bring their own methods.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .sparse import SparseFeatures
 if TYPE_CHECKING:
     from .graph import Graph
 
-__all__ = ["from_edge_index", "from_networkx", "from_scipy", "permuted"]
+__all__ = ["compress", "from_edge_index", "from_scipy", "permuted"]
 
 
 def from_edge_index(
@@ -74,7 +74,7 @@ def from_edge_index(
             + f" ({len(bad)} such edges). Drop them, or give features (or num_nodes) for all nodes"
         )
     weight = check_weight(edge_weight, edges.shape[1])
-    indptr, indices, weight = _compress(edges, weight, num_nodes, coalesce)
+    indptr, indices, weight = compress(edges, weight, num_nodes, coalesce)
     return cls(indptr, indices, x, y, weight, **fields)
 
 
@@ -101,10 +101,10 @@ def _count_nodes(edges: NDArray[np.int64], x: object, given: int | None, fields:
     return count
 
 
-def _compress(
+def compress(
     edges: NDArray[np.int64], weight: NDArray[np.float32] | None, num_nodes: int, coalesce: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32] | None]:
-    """Sort edges by (target, source) and compress the targets into row pointers."""
+    """Sort edges by (target, source) and compress the targets into row pointers: indptr, indices, weights."""
     key = edges[1].astype(np.int64) * num_nodes + edges[0]  # below 2^62, since node counts stay below 2^31
     if weight is None:
         key.sort()  # not np.unique, which hashes integers: ten times slower on millions of edges
@@ -143,66 +143,6 @@ def from_scipy(
     return cls(by_target.indptr, by_target.indices, x, y, weight, **fields)
 
 
-def from_networkx(
-    cls: type[Graph],
-    graph: object,
-    *,
-    features: str | None = "x",
-    labels: str | None = "y",
-    weight: str | None = "weight",
-    **fields: object,
-) -> Graph:
-    """Build a graph from a networkx graph; nodes are numbered in the order of ``graph.nodes``.
-
-    An undirected edge becomes two directed ones. Parallel edges of a multigraph are merged (weights summed).
-
-    Parameters
-    ----------
-    features, labels, weight : str or None
-        Names of the attributes; ``None`` leaves one out. An attribute which no node (edge) has is left out
-        too; one that only some nodes have is an error; an edge without a weight, among others that have one,
-        counts 1.
-    **fields
-        As for ``from_edge_index``.
-    """
-    if not hasattr(graph, "nodes") or not hasattr(graph, "is_directed"):
-        raise GraphError(f"from_networkx needs a networkx graph, given {type(graph).__name__}")
-    number = {node: k for k, node in enumerate(graph.nodes)}
-    for name, attribute in (("x", features), ("y", labels)):
-        values = _node_attribute(graph, attribute)
-        if values is not None and name not in fields:
-            one_number = name == "x" and values.ndim == 1 and values.dtype.kind == "f"
-            fields[name] = values.reshape(-1, 1) if one_number else values
-    edges, weights, weighted = [], [], False
-    for source, target, data in graph.edges(data=True):
-        weighted |= weight is not None and weight in data
-        value = data.get(weight, 1.0)
-        edges.append((number[source], number[target]))
-        weights.append(value)
-        if not graph.is_directed() and source != target:
-            edges.append((number[target], number[source]))
-            weights.append(value)
-    edge_index = np.array(edges, dtype=np.int64).reshape(-1, 2).T
-    fields.setdefault("num_nodes", len(number))
-    return from_edge_index(cls, edge_index, edge_weight=weights if weighted else None, **fields)
-
-
-def _node_attribute(graph: object, attribute: str | None) -> NDArray | None:
-    values = [data[attribute] for _, data in graph.nodes(data=True) if attribute in data]
-    if not values:
-        return None
-    if len(values) != len(graph):
-        missing = next(node for node, data in graph.nodes(data=True) if attribute not in data)
-        raise GraphError(
-            f"node {missing!r} has no attribute {attribute!r}, but {len(values)} of {len(graph)} nodes have; "
-            "give it to all nodes or to none"
-        )
-    try:
-        return np.array(values)
-    except ValueError as error:
-        raise GraphError(f"the node attribute {attribute!r} has not the same length on every node") from error
-
-
 def permuted(graph: Graph, order: ArrayLike) -> Graph:
     """Renumber nodes: new node ``k`` is old node ``order[k]``. In a batch nodes must stay in their graph."""
     order = integers(order, "order")
@@ -214,7 +154,7 @@ def permuted(graph: Graph, order: ArrayLike) -> Graph:
     new[order] = np.arange(graph.num_nodes)
     adjacency = graph.adjacency()
     edges = np.stack([new[adjacency.indices], new[adjacency.targets]])
-    indptr, indices, weight = _compress(edges, graph.edge_weight, graph.num_nodes, coalesce=False)
+    indptr, indices, weight = compress(edges, graph.edge_weight, graph.num_nodes, coalesce=False)
     changes: dict[str, object] = {}
     if graph.x is not None:
         changes["x"] = graph.x.take_rows(order) if isinstance(graph.x, SparseFeatures) else graph.x[order]

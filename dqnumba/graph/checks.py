@@ -148,7 +148,10 @@ def check_mask(mask: ArrayLike | None, name: str, num_nodes: int) -> NDArray[np.
             "To make one from node ids: mask = np.zeros(num_nodes, bool); mask[ids] = True"
         )
     if array.shape != (num_nodes,):
-        raise GraphError(f"{name} has shape {array.shape}; it must be ({num_nodes},), one entry a node")
+        raise GraphError(
+            f"{name} has shape {array.shape}; it must be ({num_nodes},), one entry a node "
+            "(a split of whole graphs is train_index, val_index, test_index in a file, splits= in a GraphDataset)"
+        )
     return frozen(array, bool)
 
 

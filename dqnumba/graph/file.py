@@ -2,34 +2,39 @@
 
 ``edge_index`` (2, E) with row 0 sources and row 1 targets; ``x`` (N, F) or (N,) codes, or the four arrays
 ``x_indptr, x_indices, x_data, x_shape`` of sparse features; optional ``y, edge_weight, train_mask, val_mask,
-test_mask, graph_ptr, num_nodes, num_classes, num_categories, name``.
+test_mask, graph_ptr, num_nodes, num_classes, num_categories, name``. A data set of many graphs (``graph_ptr``, and
+``y`` with one label a graph) may have ``train_index, val_index, test_index``, numbers of graphs. ``docs/graphs.md``
+says it at length.
 """
 
 from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, GraphError
 from ..files import whole_file
+from .dataset import GraphDataset
 from .graph import Graph
 from .sparse import SparseFeatures
 
-__all__ = ["load_npz", "read_arrays", "save_npz", "write_arrays"]
+__all__ = ["array_names", "from_arrays", "load_npz", "read_arrays", "save_npz", "write_arrays"]
 
 _LIMIT = 4 << 30
 _ARRAYS = ("y", "train_mask", "val_mask", "test_mask", "graph_ptr")
 _NUMBERS = ("num_nodes", "num_classes", "num_categories")
 _SPARSE = ("x_indptr", "x_indices", "x_data", "x_shape")
+_INDEX = ("train_index", "val_index", "test_index")
 
 
-def save_npz(graph: Graph, path: str | os.PathLike) -> None:
-    """Write a graph; the file is in its place only when it is complete."""
+def save_npz(data: Graph | GraphDataset, path: str | os.PathLike) -> None:
+    """Write a graph, or a data set of graphs with its splits; the file is in its place only when it is complete."""
+    graph = data.union if isinstance(data, GraphDataset) else data
     adjacency = graph.adjacency()
     arrays: dict[str, object] = {"edge_index": np.stack([adjacency.indices, adjacency.targets])}
     if isinstance(graph.x, SparseFeatures):
@@ -41,8 +46,10 @@ def save_npz(graph: Graph, path: str | os.PathLike) -> None:
             arrays[name] = getattr(graph, name)
     for name in _NUMBERS:
         arrays[name] = getattr(graph, name)
-    if graph.name:
-        arrays["name"] = graph.name
+    if isinstance(data, GraphDataset) and data.splits is not None:
+        arrays |= {f"{part}_index": index for part, index in data.splits.items()}
+    if data.name:
+        arrays["name"] = data.name
     same = (np.diff(adjacency.indices) == 0) & (np.diff(adjacency.targets) == 0)
     if same.any():
         arrays["multigraph"] = True  # so that reading does not merge what was kept apart
@@ -50,7 +57,9 @@ def save_npz(graph: Graph, path: str | os.PathLike) -> None:
 
 
 def load_npz(path: str | os.PathLike) -> Graph:
-    """Read a graph file. Edges listed several times are merged, as in ``Graph.from_edge_index``.
+    """Read one graph, or one batch of graphs, from a file of this schema.
+
+    Edges listed several times are merged, as in ``Graph.from_edge_index``. ``load_graph`` reads other schemas too.
 
     Raises
     ------
@@ -59,10 +68,17 @@ def load_npz(path: str | os.PathLike) -> Graph:
     GraphError
         If its arrays are no valid graph.
     """
-    arrays = read_arrays(path)
+    data = from_arrays(read_arrays(path), path)
+    if isinstance(data, GraphDataset) and data.splits is not None:
+        raise DataError(f"{path} holds a data set of graphs with its splits; read it with dqnumba.load_graph")
+    return data.union if isinstance(data, GraphDataset) else data
+
+
+def from_arrays(arrays: Mapping[str, NDArray], path: str | os.PathLike) -> Graph | GraphDataset:
+    """Make a graph of the arrays of a file; a data set, where there is one label a graph."""
     if "edge_index" not in arrays:
         raise DataError(f"{path}: no array edge_index (2, E); the file holds {', '.join(sorted(arrays)) or 'nothing'}")
-    known = {"edge_index", "x", "edge_weight", "name", "multigraph", *_ARRAYS, *_NUMBERS, *_SPARSE}
+    known = {"edge_index", "x", "edge_weight", "name", "multigraph", *_ARRAYS, *_NUMBERS, *_SPARSE, *_INDEX}
     if set(arrays) - known:
         odd = sorted(set(arrays) - known)[0]
         raise DataError(f"{path}: unknown array {odd!r}; a graph file may hold {', '.join(sorted(known))}")
@@ -82,9 +98,16 @@ def load_npz(path: str | os.PathLike) -> Graph:
             raise
         raise DataError(f"{path}: x_shape and the counts {', '.join(_NUMBERS)} must be integers ({error})") from error
     _check_size(path, arrays, fields.get("num_nodes", 0))
-    return Graph.from_edge_index(
+    graph = Graph.from_edge_index(
         arrays["edge_index"], coalesce="multigraph" not in arrays, name=str(arrays.get("name", "")), **fields
     )
+    splits = {name.removesuffix("_index"): arrays[name] for name in _INDEX if name in arrays}
+    if graph.graph_ptr is not None and graph.y is not None and len(graph.y) == graph.num_graphs:
+        return GraphDataset(graph, splits=splits or None)
+    if splits:
+        raise DataError(f"{path}: {', '.join(_INDEX)} are for many graphs (graph_ptr, and y with one label a graph); "
+                        "the split of one graph is train_mask, val_mask, test_mask")  # fmt: skip
+    return graph
 
 
 def _check_size(path: str | os.PathLike, arrays: Mapping[str, NDArray], num_nodes: int) -> None:
@@ -99,20 +122,36 @@ def _check_size(path: str | os.PathLike, arrays: Mapping[str, NDArray], num_node
         )
 
 
-def read_arrays(path: str | os.PathLike, *, limit: int = _LIMIT) -> dict[str, NDArray]:
-    """Read all arrays of an npz without pickles; ``DataError`` on anything that is not such a file.
+def array_names(path: str | os.PathLike) -> list[str]:
+    """Names of the arrays of an npz, in the order of the file; nothing is unpacked. Errors as ``read_arrays``."""
+    with _opened(path) as archive:
+        return [info.filename.removesuffix(".npy") for info in archive.infolist()]
+
+
+def read_arrays(
+    path: str | os.PathLike, *, only: Collection[str] | None = None, limit: int = _LIMIT
+) -> dict[str, NDArray]:
+    """Read the arrays of an npz without pickles; ``DataError`` on anything that is not such a file.
 
     The sizes that the zip directory announces are summed before anything is unpacked, so that a small file
-    cannot fill the memory; a member never unpacks to more than it announces.
+    cannot fill the memory; a member never unpacks to more than it announces. With ``only`` other members are not
+    touched: public files keep names of nodes beside the graph, as pickles.
     """
-    path = Path(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            total = sum(info.file_size for info in archive.infolist())
+    with _opened(path) as archive:
+        members = [info for info in archive.infolist() if only is None or info.filename.removesuffix(".npy") in only]
+        total = sum(info.file_size for info in members)
         if total > limit:
             raise DataError(f"{path}: would unpack to {total} bytes; at most {limit} are read")
         with np.load(path, allow_pickle=False) as opened:
-            return {name: opened[name] for name in opened.files}
+            return {name: opened[name] for name in opened.files if only is None or name in only}
+
+
+@contextmanager
+def _opened(path: str | os.PathLike) -> Iterator[zipfile.ZipFile]:
+    """The zip archive of an npz; whatever goes wrong with it is a ``DataError``."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
     except FileNotFoundError as error:
         raise DataError(f"no file {path}; give the path of an npz file") from error
     except DataError:

@@ -12,7 +12,10 @@ from ..errors import GraphError
 from . import build, checks
 from .adjacency import Adjacency, with_self_loops, without_self_loops
 from .freeze import frozen, own
+from .from_networkx import from_networkx
+from .pyg import from_pyg
 from .sparse import SparseFeatures, group_by
+from .undirected import undirected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +30,7 @@ class Graph:
     The adjacency is a CSR matrix whose rows are *targets*: ``indices[indptr[i]:indptr[i + 1]]`` are the
     sources of the edges that end in node ``i``, ascending. All arrays are read-only, and no caller can write
     to them: what is given is copied unless it is already immutable. Build a graph with ``from_edge_index``,
-    ``from_scipy`` or ``from_networkx`` unless a CSR by targets is at hand.
+    ``from_scipy``, ``from_networkx`` or ``from_pyg`` unless a CSR by targets is at hand.
 
     Parameters
     ----------
@@ -80,7 +83,9 @@ class Graph:
 
     from_edge_index = classmethod(build.from_edge_index)
     from_scipy = classmethod(build.from_scipy)
-    from_networkx = classmethod(build.from_networkx)
+    from_networkx = classmethod(from_networkx)
+    from_pyg = classmethod(from_pyg)
+    undirected = undirected
 
     def __post_init__(self) -> None:
         indptr, indices = checks.check_rows(self.indptr, self.indices)
@@ -222,6 +227,12 @@ class Graph:
     def permuted(self, order: ArrayLike) -> Graph:
         """Return the graph with its nodes renumbered: new node ``k`` is old node ``order[k]``."""
         return build.permuted(self, order)
+
+    def __copy__(self) -> Graph:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> Graph:
+        return self  # nobody can change it, so one is enough
 
     def __reduce__(self) -> tuple:
         return _rebuild, ({f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init},)

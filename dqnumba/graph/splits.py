@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import ConfigError
+from ..errors import ConfigError, GraphError
 
-__all__ = ["random_split", "stratified_folds"]
+__all__ = ["planetoid_split", "random_split", "split_masks", "stratified_folds"]
+
+_PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
 def random_split(
@@ -54,6 +58,82 @@ def random_split(
         for mask, part in zip(masks, np.split(members, cuts), strict=False):  # a fourth part is in no mask
             mask[part] = True
     return masks
+
+
+def planetoid_split(
+    y: ArrayLike, *, per_class: int = 20, num_val: int = 500, num_test: int = 1000, seed: int = 0
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Split the way of the Planetoid papers: few labels, as many of each class, and fixed counts for the rest.
+
+    Parameters
+    ----------
+    y : int (N,)
+    per_class : int
+        Training items of each class.
+    num_val, num_test : int
+        Drawn from the items that are left, without regard to their class.
+    seed : int
+
+    Returns
+    -------
+    train, val, test : bool (N,)
+        Disjoint.
+
+    Raises
+    ------
+    ConfigError
+        Labels that are no classes, or too few items.
+
+    References
+    ----------
+    Yang, Cohen, Salakhutdinov: Revisiting Semi-Supervised Learning with Graph Embeddings, ICML 2016.
+    """
+    labels = np.asarray(y)
+    if labels.ndim != 1 or labels.dtype.kind not in "iub" or not labels.size:
+        raise ConfigError(f"a Planetoid split needs a class an item, given dtype {labels.dtype}, shape {labels.shape}")
+    if seed < 0 or per_class < 1 or min(num_val, num_test) < 0:
+        raise ConfigError(
+            f"seed is {seed}, per_class {per_class}, num_val {num_val}, num_test {num_test}; each must be 0 or more, "
+            "per_class 1 or more"
+        )
+    classes, counts = np.unique(labels, return_counts=True)
+    if counts.min() < per_class:
+        raise ConfigError(
+            f"class {classes[counts.argmin()]} has {counts.min()} items, too few for {per_class} a class; take a "
+            "random split (--split random)"
+        )
+    needed = per_class * len(classes) + num_val + num_test
+    if needed > len(labels):
+        raise ConfigError(
+            f"a Planetoid split needs {needed} items ({per_class} a class, {num_val} and {num_test}), and there are "
+            f"{len(labels)}; take a random split (--split random)"
+        )
+    rng = np.random.default_rng(seed)
+    train = np.zeros(len(labels), dtype=bool)
+    for label in classes:
+        train[rng.permutation(np.flatnonzero(labels == label))[:per_class]] = True
+    rest = rng.permutation(np.flatnonzero(~train))
+    val, test = np.zeros_like(train), np.zeros_like(train)
+    val[rest[:num_val]] = True
+    test[rest[num_val : num_val + num_test]] = True
+    return train, val, test
+
+
+def split_masks(parts: Sequence[object], what: str) -> dict[str, NDArray[np.bool_]]:
+    """Make masks of the name of a part for each item: ``train``, ``val``, ``test``, or nothing for none of them.
+
+    Raises
+    ------
+    GraphError
+        Another name; the message says at which item.
+    """
+    names = np.full(len(parts), "", dtype="U5")
+    for k, part in enumerate(parts):
+        text = "" if part is None else str(part).strip().lower()
+        if text not in _PARTS and text not in ("", "none", "-"):
+            raise GraphError(f"{what} holds {part!r} at item {k}; it must be train, val, test, or nothing")
+        names[k] = _PARTS.get(text, "")
+    return {f"{part}_mask": names == part for part in ("train", "val", "test")}
 
 
 def stratified_folds(y: ArrayLike, *, n_splits: int = 10, seed: int = 12345) -> NDArray[np.int64]:
