@@ -29,6 +29,8 @@ ARROWS = {
     "convert": {"errors", "graph", "quant", "infer", "autograd", "nn", "qat"},
     "data": {"errors", "graph"},
     "estimator": {"errors", "graph", "qat", "train", "convert", "infer"},
+    # Runs what the others made and shows it; nothing but the command line knows it.
+    "report": {"errors", "graph", "infer", "nn", "qat", "train", "convert"},
     "testing": {"errors", "quant"},
 }
 # Single files that reach further: what they do is a whole run, from raw data to the record of the integer program.

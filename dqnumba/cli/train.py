@@ -45,8 +45,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dropout", type=float, metavar="P", help="dropout probability")
     parser.add_argument("--config", metavar="FILE.toml", help="a recipe that is laid over the shipped one")
     add_seed(parser, default=None)
-    parser.add_argument("--out", metavar="F.safetensors", help="write the model; F.train.safetensors goes beside it")
+    parser.add_argument(
+        "-o", "--out", metavar="F.safetensors", help="write the model; F.train.safetensors goes beside it"
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the F.train.safetensors beside --out")
+    parser.add_argument("--plot", metavar="FILE.svg|png", help="draw the curves of loss and validation there")
     add_run_options(parser)
     add_output_options(parser)
 
@@ -64,14 +67,34 @@ def run(args: argparse.Namespace) -> int:
         settings = _settings(args)
     if args.out is not None:
         check_output(args.out)
+    if args.plot is not None:
+        from ..report import check_picture
+
+        check_picture(args.plot)
     result = run_experiment(settings, out=args.out, resume=resume, backend=args.backend, progress=make_progress(args))
     if args.out is not None:
         from ..train.checkpoint import train_file_of
 
         model_file = f"{args.out} and " if result.integer_model is not None else ""
         note(args, f"wrote {model_file}{train_file_of(args.out)}")
+    if args.plot is not None:
+        _plot(args, result)
     emit(args, result.record, lambda: _text(result.record))
     return 0
+
+
+def _plot(args: argparse.Namespace, result: Any) -> None:
+    from ..report import save_picture
+    from ..report.curves import training_charts
+
+    charts = training_charts(result.fit.history, result.fit.best_epoch)
+    if not charts:  # not worth an error: the training is done
+        return note(args, f"{args.plot} was not written: curves need two epochs or more")
+    record = result.record
+    save_picture(
+        args.plot, charts, f"{record['model']} on {record['dataset']}, {record['method']}, {record['bits']} bits"
+    )
+    return note(args, f"wrote {args.plot}")
 
 
 def _settings(args: argparse.Namespace) -> Any:
