@@ -1,8 +1,9 @@
-"""``dqnumba data``: which data sets there are, what is in one, and fetching it."""
+"""``dqnumba data``: which data sets there are, what is in one or in a graph file, and fetching it."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from .common import add_output_options, emit, make_progress, table
@@ -14,12 +15,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, text in (
         ("list", "names, and where their files are"),
-        ("info", "load a data set and print its sizes"),
+        ("info", "load a data set, or the graph at a path, and print its sizes"),
         ("fetch", "make all files of a data set present and check them"),
     ):
         action = verbs.add_parser(name, help=text, description=text)
         if name != "list":
-            action.add_argument("name", metavar="NAME")
+            action.add_argument("name", metavar="NAME" if name == "fetch" else "NAME|PATH")
         add_output_options(action)
 
 
@@ -46,10 +47,20 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _info(args: argparse.Namespace) -> int:
-    from ..data import load
+    from ..data import available, load
     from ..data.registry import registry
 
-    content = _describe(args.name, load(args.name, progress=make_progress(args)))
+    if args.name not in available() and Path(args.name).exists():
+        from ..graph import read_graph
+
+        file = read_graph(args.name)
+        content = _describe(args.name, file.data) | {"format": file.format, "notes": list(file.notes)}
+        if file.num_splits > 1:
+            content["splits"] |= {"of": file.num_splits}
+        if file.classes is not None:
+            content["class_names"] = list(file.classes)
+    else:
+        content = _describe(args.name, load(args.name, progress=make_progress(args)))
     entry = registry().get(args.name, {})
     content |= {key: entry[key] for key in ("title", "format", "licence", "homepage") if key in entry}
     emit(
@@ -97,4 +108,6 @@ def _describe(name: str, data: Any) -> dict[str, Any]:
 
 
 def _show(value: Any) -> Any:
+    if isinstance(value, list):
+        return "; ".join(value)
     return ", ".join(f"{k} {v:,}" for k, v in value.items()) if isinstance(value, dict) else value

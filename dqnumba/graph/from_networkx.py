@@ -46,7 +46,7 @@ def from_networkx(
         Edge attribute; an edge without it, among others that have it, counts 1.
     split : str or None
         Node attribute with ``"train"``, ``"val"``, ``"test"``; a node without it, or with None, is in no part. The
-        boolean attributes ``train_mask, val_mask, test_mask`` are read too.
+        boolean attributes ``train_mask, val_mask, test_mask`` are read too, and win over it.
     **fields
         As for ``from_edge_index``; they win over the attributes.
 

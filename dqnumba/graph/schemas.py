@@ -152,6 +152,8 @@ def _heterophilous(path: str | os.PathLike, names: set[str], split: int | None, 
         fields[name] = masks[chosen].astype(bool)
     if not count:
         choose_split(split, 1, str(path))
+    if fields["x"] is None:  # the highest id says nothing that can be trusted
+        fields["num_nodes"] = np.size(fields["y"])
     graph = Graph.from_edge_index(edges.T, **fields)
     notes = [f"split {chosen} of {count} (--fold)"] if count > 1 else []
     # Files of directed graphs say so in their name, and their own reader goes by it.

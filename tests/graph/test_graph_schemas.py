@@ -4,6 +4,9 @@ import graph_writers as write
 import numpy as np
 import pytest
 import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from dqnumba.errors import ConfigError, DataError, DQError, GraphError
 from dqnumba.graph import Graph, GraphDataset, load_graph, load_npz, read_graph, save_npz
@@ -117,6 +120,40 @@ def test_damaged_archives(tmp_path):
         except DQError as error:
             outcomes.add(type(error).__name__)
     assert "DataError" in outcomes
+
+
+OWN = ["x", "y", "edge_weight", "train_mask", "graph_ptr", "num_nodes", "train_index", "x_indptr", "x_indices",
+       "x_data", "x_shape"]  # fmt: skip
+LAYOUTS = [  # arrays that must be there, and others
+    (["edge_index"], OWN),
+    (["edges", "node_features"], ["node_labels", "train_masks"]),
+    (["edges", "node_labels"], ["test_masks", "train_masks"]),
+    (["adj_indices", "adj_indptr", "adj_shape"], ["adj_data", "attr_matrix", "labels"]),
+    (["adj_indices", "adj_indptr", "adj_shape", "attr_data", "attr_indices", "attr_indptr", "attr_shape"], ["labels"]),
+]
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_any_arrays_are_a_graph_or_a_documented_error(tmp_path_factory, data):
+    """Well-formed archives with arrays of any shape and content: no crash, no memory, no read out of bounds."""
+    required, others = data.draw(st.sampled_from(LAYOUTS))
+    values = st.integers(-1, 5) | st.sampled_from([2**31 - 1, 2**31, 2**62, -(2**63)])
+    arrays = {}
+    for name in [*required, *data.draw(st.lists(st.sampled_from(others), unique=True))]:
+        shape = data.draw(st.sampled_from([(), (0,), (2,), (3,), (4,), (2, 2), (2, 3), (3, 2), (1, 1, 2)]))
+        dtype = data.draw(st.sampled_from([np.int64, np.int64, np.float32, bool]))
+        with np.errstate(all="ignore"):
+            arrays[name] = data.draw(hnp.arrays(np.int64, shape, elements=values)).astype(dtype)
+    path = tmp_path_factory.mktemp("any") / "g.npz"
+    np.savez(path, **arrays)
+    try:
+        found = read_graph(path, directed=data.draw(st.sampled_from([None, True, False])))
+    except DQError as error:
+        assert len(str(error)) > 20
+    else:
+        union = found.data.union if isinstance(found.data, GraphDataset) else found.data
+        assert union.indices.max(initial=-1) < union.num_nodes <= 10**8
 
 
 def set_of_graphs(splits=None, count=3):
