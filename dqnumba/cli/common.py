@@ -56,6 +56,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
                       help="take each in both directions (default: as the format says)")  # fmt: skip
     parser.add_argument("--features", choices=("degree", "one_hot_degree", "constant"),
                         help="make features for a graph file without any")  # fmt: skip
+    parser.add_argument("--unweighted", action="store_const", const=True, help="leave out the edge weights")
     parser.add_argument("--split", choices=("public", "random", "stratified", "uniform", "planetoid"),
                         help="public: the data's own (default); random or stratified: 60/20/20 of each class; uniform: "
                         "60/20/20 of all; planetoid: 20 of each class, 500, 1000")  # fmt: skip
@@ -77,7 +78,7 @@ def source_from(args: argparse.Namespace, defaults: dict[str, Any] | None = None
         if any(value is not None and value != defaults.get(key) for key, value in given.items()):
             defaults = {}
         defaults |= given
-    for key in ("split", "fold", "limit", "seed", "nodes", "directed", "features"):
+    for key in ("split", "fold", "limit", "seed", "nodes", "directed", "features", "unweighted"):
         value = getattr(args, key, None)
         if value is not None:
             defaults[key] = value

@@ -109,5 +109,5 @@ def _describe(name: str, data: Any) -> dict[str, Any]:
 
 def _show(value: Any) -> Any:
     if isinstance(value, list):
-        return "; ".join(value)
-    return ", ".join(f"{k} {v:,}" for k, v in value.items()) if isinstance(value, dict) else value
+        return "; ".join(value) or None
+    return (", ".join(f"{k} {v:,}" for k, v in value.items()) or None) if isinstance(value, dict) else value

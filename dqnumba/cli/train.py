@@ -134,6 +134,7 @@ def _resumed(args: argparse.Namespace) -> tuple[Any, Any]:
         "nodes",
         "directed",
         "features",
+        "unweighted",
     ]
     for name in [*names, "config"]:
         given = getattr(args, name)

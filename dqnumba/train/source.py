@@ -44,6 +44,8 @@ class Source:
         Of a graph file: keep edges as they are listed, or take each in both directions; None: as its format says.
     features : {"degree", "one_hot_degree", "constant"} or None
         Of a graph file without features: make some.
+    unweighted : bool
+        Leave out the edge weights of a graph file.
     """
 
     dataset: str | None = None
@@ -55,6 +57,7 @@ class Source:
     nodes: str | None = None
     directed: bool | None = None
     features: str | None = None
+    unweighted: bool = False
 
     def __post_init__(self) -> None:
         if (self.dataset is None) == (self.graph is None):
@@ -63,8 +66,11 @@ class Source:
             raise ConfigError(f"Unknown split {self.split!r}; choose one of {', '.join(SPLITS)}.")
         if self.features not in (None, *FEATURES):
             raise ConfigError(f"Unknown features {self.features!r}; choose one of {', '.join(FEATURES)}.")
-        if self.graph is None and (self.nodes, self.directed, self.features) != (None, None, None):
-            raise ConfigError("--nodes, --directed, --undirected and --features are for --graph; leave them out.")
+        of_a_file = (self.nodes, self.directed, self.features, self.unweighted)
+        if self.graph is None and of_a_file != (None, None, None, False):
+            raise ConfigError(
+                "--nodes, --directed, --undirected, --features and --unweighted are for --graph; leave them out."
+            )
         if self.limit is not None and self.limit < 1:
             raise ConfigError(f"limit is {self.limit}; keep at least 1 training item, or leave it out.")
 
@@ -165,11 +171,8 @@ def _read(source: Source) -> GraphFile:
     fold = source.fold if source.split == "public" else None
     file = read_graph(source.graph, nodes=source.nodes, split=fold, directed=source.directed)
     data = file.data
-    if isinstance(data, GraphDataset):
-        graph = data.union
-        data = data if data.name else GraphDataset(graph, name=source.name, splits=data.splits)
-    else:
-        graph = data
+    many = is_dataset(data)
+    graph = data.union if many else data
     _log.info("%s: %s", source.graph, file.describe())
     if graph.x is not None and source.features is not None:
         raise ConfigError("--features makes features for graphs without any, and these have some; leave it out.")
@@ -182,8 +185,10 @@ def _read(source: Source) -> GraphFile:
         from ..data.node_features import degree_features
 
         graph = graph.replace(x=degree_features(graph.in_degree, source.features))
-        data = GraphDataset(graph, name=data.name, splits=data.splits) if is_dataset(data) else graph
-    return replace(file, data=data)
+    if source.unweighted:
+        graph = graph.without_edge_weight()
+    name = data.name or source.name
+    return replace(file, data=GraphDataset(graph, name=name, splits=data.splits) if many else graph)
 
 
 def _load(source: Source, progress: Any) -> Any:

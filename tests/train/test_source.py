@@ -94,6 +94,13 @@ def test_both_directions(bare):
         )
 
 
+def test_weights_are_left_out_on_request(tmp_path):
+    path = tmp_path / "w.npz"
+    np.savez(path, edge_index=[[0], [1]], edge_weight=[2.0], x=np.eye(2), y=[0, 1])
+    assert load_source(Source(graph=str(path))).data.edge_weight.tolist() == [2]
+    assert load_source(Source(graph=str(path), unweighted=True)).data.edge_weight is None
+
+
 def test_what_was_found_is_said(several, caplog):
     with caplog.at_level(logging.INFO, logger="dqnumba"):
         source = load_source(Source(graph=several))
@@ -102,7 +109,7 @@ def test_what_was_found_is_said(several, caplog):
 
 
 def test_options_that_do_not_go_together():
-    for wrong in ({"nodes": "n.csv"}, {"directed": True}, {"features": "degree"}):
+    for wrong in ({"nodes": "n.csv"}, {"directed": True}, {"features": "degree"}, {"unweighted": True}):
         with pytest.raises(ConfigError, match="are for --graph"):
             Source(dataset="cora", **wrong)
     for wrong in ({"features": "magic"}, {"split": "mine"}):
@@ -111,7 +118,10 @@ def test_options_that_do_not_go_together():
     assert Source(graph=".").name and Source(graph="a/b.npz").name == "b.npz"
 
 
+NEWER = ("nodes", "directed", "features", "unweighted")
+
+
 def test_settings_of_older_train_files_are_understood():
     new = RunSettings(Source(graph="g.npz")).to_dict()
-    old = {**new, "source": {k: v for k, v in new["source"].items() if k not in ("nodes", "directed", "features")}}
+    old = {**new, "source": {k: v for k, v in new["source"].items() if k not in NEWER}}
     assert RunSettings.from_dict(old) == RunSettings.from_dict(new)
