@@ -90,13 +90,13 @@ __all__ = [
     "prepare",
     "qat",
     "quant",
-    "testing",
     "train",
     "verify",
 ]
 
 if TYPE_CHECKING:
-    from . import autograd, convert, data, errors, estimator, graph, infer, nn, qat, quant, testing, train
+    from . import autograd, convert, data, errors, estimator, graph, infer, nn, qat, quant, train
+    from . import testing as testing  # needs an extra, so it is not in __all__
     from .convert import verify
     from .errors import (
         ConfigError,

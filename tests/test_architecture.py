@@ -31,7 +31,7 @@ ARROWS = {
     "estimator": {"errors", "graph", "qat", "train", "convert", "infer"},
     # Runs what the others made and shows it; nothing but the command line knows it.
     "report": {"errors", "graph", "infer", "nn", "qat", "train", "convert"},
-    "testing": {"errors", "quant"},
+    "testing": {"errors", "quant", "graph", "infer", "autograd"},  # what it draws, and our quantizers as it sees them
 }
 # Single files that reach further: what they do is a whole run, from raw data to the record of the integer program.
 EXTRA = {

@@ -1,9 +1,33 @@
-"""For people who test their own quantizers: named properties, and hypothesis strategies.
+"""For people who write quantizers and want to know whether they are right.
 
-:mod:`dqnumba.testing.properties` needs NumPy only. :mod:`dqnumba.testing.strategies` needs hypothesis
-(``pip install "dqnumba[test]"``) and is not imported from here.
+`check` holds a `Quantizer` (callables and what they claim) to the named `PROPERTIES` on cases that hypothesis draws,
+and reports the smallest counterexamples; :mod:`.strategies` has the drawing for tests of your own, :mod:`.properties`
+plain assertions for arrays at hand, :mod:`.planted` faulty quantizers to test a test with. ``docs/testing.md`` is the
+guide.
 """
 
-from dqnumba.testing import properties
+from ..errors import MissingExtraError
 
-__all__ = ["properties"]
+try:
+    import hypothesis  # noqa: F401
+except ImportError as error:
+    raise MissingExtraError(
+        'dqnumba.testing needs hypothesis, which is not installed: pip install "dqnumba[testing]"'
+    ) from error
+
+from . import properties, strategies
+from .check import Failure, QuantizerFault, Report, check
+from .named import PROPERTIES, Property
+from .quantizer import Quantizer
+
+__all__ = [
+    "PROPERTIES",
+    "Failure",
+    "Property",
+    "Quantizer",
+    "QuantizerFault",
+    "Report",
+    "check",
+    "properties",
+    "strategies",
+]

@@ -42,9 +42,7 @@ def stays_within(quantize: Quantize, x: np.ndarray, qmin: int, qmax: int) -> Non
     _hold((codes >= qmin) & (codes <= qmax), f"codes outside {qmin} .. {qmax}", x)
 
 
-def clamps(
-    quantize: Quantize, x: np.ndarray, low: np.ndarray, high: np.ndarray, qmin: int, qmax: int
-) -> None:
+def clamps(quantize: Quantize, x: np.ndarray, low: np.ndarray, high: np.ndarray, qmin: int, qmax: int) -> None:
     """What lies below ``low`` gets the lowest code, and what lies above ``high`` the highest."""
     codes = np.asarray(quantize(x))
     _hold((codes == qmin) | (x >= low), f"values below {low} did not get code {qmin}", x)
@@ -54,9 +52,7 @@ def clamps(
 def error_within(quantize: Quantize, dequantize: Dequantize, x: np.ndarray, bound: np.ndarray) -> None:
     """``|dequantize(quantize(x)) - x| <= bound`` for every element; meant for x inside the range."""
     error = np.abs(np.asarray(dequantize(quantize(x)), dtype=np.float64) - np.asarray(x, dtype=np.float64))
-    _hold(
-        error <= bound, f"round trip error up to {error.max(initial=0.0)} where {np.max(bound)} is allowed", x
-    )
+    _hold(error <= bound, f"round trip error up to {error.max(initial=0.0)} where {np.max(bound)} is allowed", x)
 
 
 def is_idempotent(quantize: Quantize, dequantize: Dequantize, x: np.ndarray) -> None:
@@ -67,9 +63,7 @@ def is_idempotent(quantize: Quantize, dequantize: Dequantize, x: np.ndarray) -> 
 
 def keeps_codes(quantize: Quantize, dequantize: Dequantize, codes: np.ndarray) -> None:
     """Every code is the code of its own real value: none is wasted."""
-    _hold(
-        np.asarray(quantize(dequantize(codes))) == codes, "a code changes in dequantize and quantize", codes
-    )
+    _hold(np.asarray(quantize(dequantize(codes))) == codes, "a code changes in dequantize and quantize", codes)
 
 
 def is_monotone(quantize: Quantize, x: np.ndarray) -> None:

@@ -1,25 +1,23 @@
-"""Hypothesis strategies for quantizers: specifications, ranges, parameters, tensors, small CSR graphs.
-
-Importing this module needs hypothesis: ``pip install "dqnumba[test]"``.
-"""
+"""Hypothesis strategies for quantizers: specifications, ranges, parameters, tensors."""
 
 from __future__ import annotations
 
 import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
-from dqnumba.errors import MissingExtraError
-from dqnumba.quant.qparams import MAX_MAGNITUDE, QParams, choose_qparams
-from dqnumba.quant.spec import MAX_BITS, MIN_BITS, QuantSpec
+from ...quant.qparams import MAX_MAGNITUDE, QParams, choose_qparams
+from ...quant.spec import MAX_BITS, MIN_BITS, QuantSpec
 
-try:
-    from hypothesis import strategies as st
-    from hypothesis.extra import numpy as hnp
-except ImportError as error:  # pragma: no cover
-    raise MissingExtraError(
-        'dqnumba.testing.strategies needs hypothesis: pip install "dqnumba[test]"'
-    ) from error
+__all__ = ["HOSTILE_VALUES", "bounds", "hostile_tensors", "qparams", "ranges", "specs", "tensors"]
 
-__all__ = ["bounds", "csr", "qparams", "ranges", "specs", "tensors"]
+HOSTILE_VALUES = tuple(
+    float(np.float32(sign * size))
+    for size in (0.0, 1e-45, 1.1754942e-38, 1.1754944e-38, 1e-30, 2.0**-24, 2.0**31, 2.0**63, 1e30, 3.4028235e38)
+    for sign in (1, -1)
+)
+"""Float32 values on which casts, reciprocals and clamps go wrong: both zeros, the smallest and the largest subnormal,
+the smallest normal, integers that int32 and int64 do not hold, the largest float. No NaN and no infinity."""
 
 _EDGE_VALUES = (
     0.0,
@@ -35,6 +33,7 @@ _EDGE_VALUES = (
     3.4e37,
     MAX_MAGNITUDE,
 )
+_FRACTIONS = st.floats(0.125, 1)
 
 
 def bounds() -> st.SearchStrategy[float]:
@@ -46,7 +45,8 @@ def bounds() -> st.SearchStrategy[float]:
 
 def ranges() -> st.SearchStrategy[tuple[float, float]]:
     """(low, high) with low <= high; equal ends, one-sided and huge ranges among them; 0 need not lie inside."""
-    return st.one_of(st.tuples(bounds(), bounds()), bounds().map(lambda b: (b, b))).map(
+    both_sides = st.builds(lambda a, b, e: (-a * 2.0**e, b * 2.0**e), _FRACTIONS, _FRACTIONS, st.integers(-20, 20))
+    return st.one_of(st.tuples(bounds(), bounds()), bounds().map(lambda b: (b, b)), both_sides).map(
         lambda pair: tuple(sorted(pair))
     )
 
@@ -96,12 +96,17 @@ def tensors(draw: st.DrawFn, parameters: QParams, *, channels: int = 3, inside: 
     return np.clip(x, -largest, largest).astype(np.float32)
 
 
-@st.composite
-def csr(draw: st.DrawFn, *, max_rows: int = 8, max_degree: int = 5) -> tuple[np.ndarray, np.ndarray, int]:
-    """(indptr int64, indices int32, number of sources); empty rows, repeated edges and no rows at all occur."""
-    rows, sources = draw(st.integers(0, max_rows)), draw(st.integers(1, max_rows))
-    degrees = draw(st.lists(st.integers(0, max_degree), min_size=rows, max_size=rows))
-    indptr = np.concatenate([[0], np.cumsum(degrees, dtype=np.int64)]).astype(np.int64)
-    edges = int(indptr[-1])
-    indices = draw(st.lists(st.integers(0, sources - 1), min_size=edges, max_size=edges))
-    return indptr, np.array(indices, dtype=np.int32), sources
+def hostile_tensors(
+    shape: int | tuple[int, ...] | st.SearchStrategy[tuple[int, ...]] | None = None,
+) -> st.SearchStrategy[np.ndarray]:
+    """float32 arrays of everyday and hostile values, without NaN and infinities.
+
+    Parameters
+    ----------
+    shape : int, tuple or strategy, optional
+        By default one or two dimensions of 0 to 5.
+    """
+    shape = hnp.array_shapes(min_dims=1, max_dims=2, min_side=0, max_side=5) if shape is None else shape
+    halves = st.integers(-20, 20).map(lambda k: k / 2)  # ties at scale 1
+    elements = st.one_of(halves, st.floats(-100, 100, width=32), st.sampled_from(HOSTILE_VALUES))
+    return hnp.arrays(np.float32, shape, elements=elements, fill=st.nothing())
