@@ -17,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="F.safetensors", help="a model file")
     add_source_options(parser)
     parser.add_argument("--out", metavar="PREDICTIONS.npz", help="write indices, predictions and outputs there "
-                        "(and the ids of the nodes, of a graph from tables)")  # fmt: skip
+                        "(and ids of nodes and names of classes, of a graph from tables)")  # fmt: skip
     add_seed(parser, default=None)
     add_run_options(parser)
     add_output_options(parser)
@@ -64,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
         content[metric_name(task)] = score(task, rows, wanted)[metric_name(task)]
     if args.out is not None:
         buffer = io.BytesIO()
-        named = {} if source.file is None or source.file.node_ids is None else {"node_ids": source.file.node_ids}
+        named = {} if source.file is None else {"node_ids": source.file.node_ids, "classes": source.file.classes}
+        named = {name: value for name, value in named.items() if value is not None}
         np.savez(buffer, indices=indices, predictions=predictions, outputs=outputs, **named)
         write_atomic(args.out, buffer.getvalue())
         content["out"] = str(args.out)

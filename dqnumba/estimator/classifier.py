@@ -170,7 +170,7 @@ class DegreeQuantClassifier(Parameters):
         self.classes_ = given.classes
         self.n_features_in_ = given.data.num_features
         self.n_iter_, self.best_epoch_, self.history_ = result.epochs, result.best_epoch, result.history
-        self._own_labels = y is None
+        self._own_labels, self._of_graphs = y is None, source.many_graphs
         return self
 
     def predict(self, X: Any) -> NDArray:
@@ -243,6 +243,8 @@ class DegreeQuantClassifier(Parameters):
         nodes = node_numbers(X, self.graph)
         if nodes is not None:
             return predict(model, self.graph, nodes, backend=self.backend)
+        if not isinstance(X, Graph) and not self._of_graphs:
+            raise ConfigError("this classifier was fitted to nodes of one graph, and X is many graphs; give one Graph")
         if isinstance(X, Graph | GraphDataset):
             return predict(model, X, backend=self.backend)
         parts = [as_items(X[k : k + _BATCH]) for k in range(0, len(X), _BATCH)]

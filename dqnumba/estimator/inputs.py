@@ -57,6 +57,9 @@ def training_data(
         labels = _labels(data, y)
         known = _known(labels) if y is not None else np.ones(len(labels), dtype=bool)
         own = _own_splits(data)
+    if not data.num_features:
+        raise ConfigError("the nodes have no features (x); give them some, such as their in-degree: "
+                          "graph.replace(x=graph.in_degree.reshape(-1, 1))")  # fmt: skip
     if not known.any():
         raise ConfigError(f"no item has a label: y holds nothing but {UNLABELLED}, which means unlabelled")
     if y is None:

@@ -12,7 +12,7 @@ from ..errors import GraphError
 
 __all__ = ["number_labels", "number_words"]
 
-_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_WHOLE = re.compile(r"([+-]?[0-9]{1,18})(\.0*)?")  # pandas writes 1.0 where another row of the column is empty
 
 
 def number_words(words: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -32,8 +32,8 @@ def number_labels(texts: Sequence[str]) -> tuple[NDArray, tuple[str, ...] | None
     Returns
     -------
     y : int64 or float32 (N,)
-        Whole numbers stay as they are; other numbers mean regression; anything else is a word, and the words are
-        numbered in sorted order.
+        Whole numbers stay as they are (1.0 is one); other numbers mean regression; anything else is a word, and the
+        words are numbered in sorted order.
     classes : tuple of str, or None
         The words, in the order of their numbers.
 
@@ -42,8 +42,9 @@ def number_labels(texts: Sequence[str]) -> tuple[NDArray, tuple[str, ...] | None
     GraphError
         A negative class, or one so high that it can only be another kind of number (a year, an id).
     """
-    if all(_WHOLE.fullmatch(text) for text in texts):
-        y = np.array([int(text) for text in texts], dtype=np.int64)
+    whole = [_WHOLE.fullmatch(text) for text in texts]
+    if all(whole):
+        y = np.array([int(match[1]) for match in whole], dtype=np.int64)
         wrong = y[(y < 0) | (y >= max(1000, len(y)))]
         if len(wrong):
             raise GraphError(

@@ -20,6 +20,7 @@ _ID = ("id", "node", "node_id")
 _LABEL = ("label", "y", "class")
 _SPLIT = ("split",)
 _CODE = ("code",)
+_TRUTH = {"true": 1, "false": 0}  # as pandas writes columns of get_dummies
 _LARGEST = 1 << 31  # numbers in a dense feature table
 
 
@@ -41,9 +42,11 @@ def read_nodes(path: str | os.PathLike) -> NodeTable:
     table = read_table(path, lambda names: bool(set(names) & set(_ID)))
     columns = columns_of(table, id=_ID, label=_LABEL, split=_SPLIT) if table.names else {
         "id": 0, "label": table.width - 1 if table.width > 1 else None, "split": None}  # fmt: skip
-    features = [k for k in range(table.width) if k not in columns.values()]
+    # A column without a name is what pandas makes of its index: no feature.
+    named = [k for k in range(table.width) if table.names is None or table.names[k]]
+    features = [k for k in named if k not in columns.values()]
     names = [table.names[k] if table.names else f"column {k + 1}" for k in features]
-    out = NodeTable(path=table.path, notes=notes_of(table))
+    out = NodeTable(path=table.path, notes=notes_of(table, {*columns.values(), *features}))
     out.labels = None if columns["label"] is None else []
     out.splits = None if columns["split"] is None else []
     rows: list[NDArray[np.float32]] = []
@@ -78,9 +81,10 @@ def _feature_row(table: TextTable, line: int, cells: list[str], names: Sequence[
             return row
     except ValueError:
         pass
-    for cell, name in zip(cells, names, strict=True):
-        parse_number(table, line, cell, f"feature {name!r}")
-    raise table.error(line, "a feature beyond the range of float32")
+    values = [_TRUTH.get(cell.lower(), cell) for cell in cells]
+    numbers = [parse_number(table, line, str(value), f"feature {name!r}")
+               for value, name in zip(values, names, strict=True)]  # fmt: skip
+    return np.array(numbers, dtype=np.float32)
 
 
 def _part(table: TextTable, line: int, text: str) -> str:

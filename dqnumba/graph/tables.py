@@ -15,6 +15,7 @@ from .labels import number_labels
 from .node_table import NodeTable, read_nodes
 from .splits import split_masks
 from .text_table import columns_of, header_hint, notes_of, parse_number, read_table
+from .undirected import one_way
 
 __all__ = ["read_tables"]
 
@@ -72,6 +73,11 @@ def read_tables(
     if directed is False:
         graph = graph.undirected()
         notes.append("edges taken in both directions")
+    elif directed is None and one_way(graph):
+        notes.append("no edge is listed in both directions (--undirected adds the reverse)")
+    if classes is not None:
+        shown = ", ".join(classes[:6]) + (", ..." if len(classes) > 6 else "")
+        notes.append(f"labels numbered in the order {shown}")
     if labelled is not None:
         notes.append(f"{int(labelled.sum())} of {len(labelled)} nodes have a label")
     return GraphFile(

@@ -180,7 +180,7 @@ def notes_of(table: TextTable, used: Collection[int | None] | None = None) -> li
     """What was passed over: comments, and columns that are not ``used``."""
     notes = [f"{table.comments} comment lines of {table.path.name} left out"] if table.comments else []
     if used is not None and table.names:
-        left = [name for k, name in enumerate(table.names) if k not in used]
+        left = [name or "without a name" for k, name in enumerate(table.names) if k not in used]
         notes += [f"columns {', '.join(left)} of {table.path.name} left out"] if left else []
     return notes
 

@@ -171,6 +171,7 @@ def test_many_graphs_in_every_form():
         (GRAPH, np.full(90, 0.5), {}, "regression"),
         (GRAPH, np.full(90, -1), {}, "no item has a label"),
         (GRAPH.replace(y=None), None, {}, "no labels of its own"),
+        (GRAPH.replace(x=None), None, {}, "no features"),
         (GRAPH.replace(y=GRAPH.y.astype(np.float32)), None, {}, "regression"),
         (small_graphs(labels=False), None, {}, "a list of graphs needs y"),
         (small_graphs()[0], None, {}, "one label for all its nodes"),
@@ -201,6 +202,8 @@ def test_parameters_and_order_that_cannot_be_used():
     clf = classifier().fit(GRAPH)
     with pytest.raises(ConfigError, match="nothing to score"):
         clf.score(GRAPH, np.full(90, -1))
+    with pytest.raises(ConfigError, match="fitted to nodes of one graph, and X is many graphs"):
+        clf.predict([GRAPH, GRAPH])
     with pytest.raises(GraphError, match="features"):
         clf.predict(GRAPH.replace(x=np.ones((90, 4))))
 

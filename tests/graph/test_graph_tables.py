@@ -9,6 +9,7 @@ from dqnumba.errors import ConfigError, DataError, DQError, GraphError
 from dqnumba.graph import read_graph, read_tables
 from dqnumba.graph.labels import number_labels
 
+ONE_WAY = "no edge is listed in both directions (--undirected adds the reverse)"
 NODES = "id,f1,f2,label\na,1,0,cat\nb,0,1,dog\nc,0.5,0.5,cat\n"
 
 
@@ -35,13 +36,26 @@ def test_words_as_ids_and_labels(tables):
     np.testing.assert_array_equal(graph.x, np.float32([[1, 0], [0, 1], [0.5, 0.5]]))
     np.testing.assert_array_equal(np.stack([graph.indices, graph.adjacency().targets]), [[2, 0], [0, 1]])
     assert graph.edge_weight is None and graph.train_mask is None and found.num_splits == 0
+    assert found.notes == (ONE_WAY, "labels numbered in the order cat, dog")
+    assert ONE_WAY not in tables("source,target\na,b\nb,a\nc,c\na,c\n").notes  # one of them has its reverse
+    assert tables("source,target\na,a\n", None).notes == ()
+
+
+def test_what_pandas_writes(tables):
+    """Its index as a column without a name, labels as 1.0 where one is missing, get_dummies as True and False."""
+    nodes = ",id,red,label\n0,a,True,1.0\n1,b,FALSE,\n2,c,true,0.0\n"
+    found = tables(",source,target\n0,a,b\n1,b,a\n", nodes)
+    np.testing.assert_array_equal(found.data.x, np.float32([[1], [0], [1]]))
+    assert found.data.y.dtype == np.int64 and found.data.y.tolist() == [1, 0, 0]
+    assert found.labelled.tolist() == [True, False, True]
+    assert found.notes[:2] == tuple(f"columns without a name of {name}.csv left out" for name in ("nodes", "edges"))
 
 
 def test_columns_in_any_order_and_others_left_out(tables):
     found = tables("time,Target,weight,SOURCE\n5,b,2.5,a\n6,a,1,c\n", "label,f1,ID\n1,3,a\n0,4,b\n1,5,c\n")
     np.testing.assert_array_equal(found.data.edge_weight, np.float32([1, 2.5]))
     np.testing.assert_array_equal(found.data.x[:, 0], [3, 4, 5])
-    assert found.notes == ("columns time of edges.csv left out",) and found.classes is None
+    assert found.notes == ("columns time of edges.csv left out", ONE_WAY) and found.classes is None
 
 
 def test_ids_with_gaps_are_sorted_by_value(tables):
