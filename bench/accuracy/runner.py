@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from dqnumba.errors import DQError
+from dqnumba.qat import QuantConfig
 from dqnumba.train.build import quant_config
 from dqnumba.train.checkpoint import Checkpoint, read_checkpoint, train_file_of
 from dqnumba.train.evaluate import is_dataset
 from dqnumba.train.experiment import run_experiment
+from dqnumba.train.settings import RunSettings
 from dqnumba.train.source import load_source
 
 from .. import machine
@@ -173,8 +175,7 @@ class Runner:
             return None
         try:
             found = read_checkpoint(path)
-            then = {name: getattr(found, name) for name in wanted}
-            fits = then == json.loads(json.dumps(wanted))
+            fits = _with_defaults({name: getattr(found, name) for name in wanted}) == json.loads(json.dumps(wanted))
         except DQError:
             fits = False
         if fits:
@@ -219,6 +220,15 @@ class _Clock:
             )
         if self.deadline is not None and now >= self.deadline and end.epoch < self.epochs:
             raise OutOfTime
+
+
+def _with_defaults(then: dict[str, Any]) -> dict[str, Any]:
+    """A configuration with the options that have come since, at the defaults that stand for how things were."""
+    quant = then["quant_config"]
+    return json.loads(json.dumps(then | {
+        "settings": RunSettings.from_dict(then["settings"]).to_dict(),
+        "quant_config": None if quant is None else QuantConfig.from_dict(quant).to_dict(),
+    }))  # fmt: skip
 
 
 def _work_file(work: Path, run: Run) -> Path:

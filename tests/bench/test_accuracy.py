@@ -16,7 +16,7 @@ from bench.accuracy.cells import VARIANTS, Cell, Run, has_folds, parse_cell
 from dqnumba.errors import ConfigError
 from dqnumba.qat import QuantConfig
 from dqnumba.train.build import quant_config
-from dqnumba.train.checkpoint import train_file_of
+from dqnumba.train.checkpoint import read_checkpoint, train_file_of, write_checkpoint
 from dqnumba.train.recipe import load_recipe
 
 QUICK = Run(parse_cell("synthetic/gcn/dq/4@4"), seed=1)
@@ -138,6 +138,19 @@ def test_a_stopped_run_goes_on_to_the_same_record(straight, tmp_path):
     assert [(p["first_epoch"], p["last_epoch"]) for p in record["parts"]] == [(1, 1), (2, 4)]
     for key in record.keys() - {"seconds", "epoch_seconds", "parts"}:
         assert record[key] == whole[key], key
+
+
+def test_a_train_file_from_before_an_option_came_goes_on(tmp_path):
+    stopped, _ = make(tmp_path, deadline=time.monotonic() - 1)
+    with pytest.raises(runner.OutOfTime):
+        stopped.run(QUICK)
+    path = train_file_of(tmp_path / "unfinished" / f"{QUICK.name}.safetensors")
+    found = read_checkpoint(path)
+    del found.settings["config"], found.settings["source"]["limit"], found.quant_config["delay"]
+    write_checkpoint(found, path)
+    again, said = make(tmp_path)
+    assert again.run_all([QUICK]) == 0 and "anew" not in " ".join(said)
+    assert records.load(records.record_path(tmp_path, QUICK))["parts"][1]["first_epoch"] == 2
 
 
 def test_a_damaged_or_foreign_train_file_is_put_away(straight, tmp_path):
