@@ -11,6 +11,8 @@ from .predictions import Predictions
 
 __all__ = ["buckets", "by_in_degree"]
 
+_MOST_EXACT = 6
+
 
 def buckets(degrees: NDArray[np.integer]) -> NDArray[np.int64]:
     """Bucket of each in-degree: 0, 1, 2, 3-4, 5-8, 9-16 and so on, int64 (N,)."""
@@ -20,7 +22,7 @@ def buckets(degrees: NDArray[np.integer]) -> NDArray[np.int64]:
 
 
 def by_in_degree(predictions: Predictions, degrees: NDArray[np.integer]) -> dict[str, Any]:
-    """For each bucket of in-degrees how far the integer program is from the float model, and how right both are.
+    """For each in-degree, or bucket of in-degrees, how far integer is from float, and how right both are.
 
     Parameters
     ----------
@@ -33,9 +35,11 @@ def by_in_degree(predictions: Predictions, degrees: NDArray[np.integer]) -> dict
     dict
         ``of`` (``"node"`` or ``"graph"``), ``spread`` (standard deviation of the float outputs, the unit of the
         errors) and ``buckets``: ``name, count, error`` (quartiles; None without a float model), ``scored`` and
-        ``scores`` (the metric of each model over the scored rows).
+        ``scores`` (the metric of each model over the scored rows). Up to six different degrees stand for themselves.
     """
-    place = buckets(degrees)
+    distinct = np.unique(degrees)
+    exact_degrees = len(distinct) <= _MOST_EXACT
+    place = np.asarray(degrees, np.int64) if exact_degrees else buckets(degrees)
     outputs, error, spread = predictions.outputs, None, None
     if "float" in outputs:
         exact = outputs["float"].astype(np.float64)
@@ -48,7 +52,8 @@ def by_in_degree(predictions: Predictions, degrees: NDArray[np.integer]) -> dict
         inside = place == bucket
         rows = np.flatnonzero(inside & is_scored)
         entry: dict[str, Any] = {
-            "name": _name(int(bucket), int(degrees[inside].max())), "count": int(inside.sum()),
+            "name": str(bucket) if exact_degrees else _name(int(bucket), int(degrees[inside].max())),
+            "count": int(inside.sum()),
             "error": None if error is None else np.percentile(error[inside], [25, 50, 75]).tolist(),
             "scored": len(rows), "scores": {},
         }  # fmt: skip

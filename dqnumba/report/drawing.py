@@ -14,8 +14,10 @@ __all__ = ["MOST_STEPS", "draw_program", "register_kinds", "step_detail"]
 
 #: Steps of the largest program that is drawn; beyond, the table of steps has to do.
 MOST_STEPS = 400
-_BOX, _PILL, _TEXT = (176.0, 44.0), (150.0, 26.0), 23
-_MARGIN, _GUTTER = 6.0, 64.0
+_BOX, _PILL, _TEXT = (164.0, 44.0), (146.0, 26.0), 23
+_MARGIN, _GUTTER = 6.0, 74.0
+_FITS = 480.0
+"""A drawing up to this wide is made smaller on a phone; a wider one would be too small to read, and scrolls."""
 _PRODUCTS = {"matmul", "lookup"}
 _GRAPH = {"neighbor_sum", "edge_sum", "edge_product", "edge_logits", "edge_softmax", "edge_norm", "pool_sum",
           "weighted_neighbor_sum", "pool_max"}  # fmt: skip
@@ -31,7 +33,7 @@ def draw_program(program: Mapping[str, Any]) -> Markup | None:
     names = ["x", *(step["output"] for step in steps)]
     number = {name: i for i, name in enumerate(names)}
     edges = [(number[name], i) for i, step in enumerate(steps, 1) for name in step["inputs"]]
-    sizes = [_PILL, *(_PILL if step["op"] == "requantize" else _BOX for step in steps)]
+    sizes = [_size(step) for step in (None, *steps)]
     layout = lay_out(sizes, edges)
     groups = _groups(steps, number)
     spans = _spans(groups, layout, sizes)
@@ -46,8 +48,8 @@ def draw_program(program: Mapping[str, Any]) -> Markup | None:
     return tag(
         "svg", tag("g", tag("g", _brackets(spans), transform=f"translate({-left + _MARGIN:.1f} 0)"), lines, nodes,
                    transform=f"translate({left:g} {_MARGIN:g})"),
-        class_="program", role="img", aria_label=said, viewBox=f"0 0 {width:.1f} {height:.1f}", width=width,
-        height=height,
+        class_="program" if width > _FITS else "program fits", role="img", aria_label=said,
+        viewBox=f"0 0 {width:.1f} {height:.1f}", width=width, height=height,
     )  # fmt: skip
 
 
@@ -104,15 +106,21 @@ def step_detail(step: Mapping[str, Any], tensors: Mapping[str, Any]) -> str:
             "concat": "side by side", "add": "two sets of codes"}.get(op, "")  # fmt: skip
 
 
+def _size(step: Mapping[str, Any] | None) -> tuple[float, float]:
+    """Width and height of the box of a step, of the features without one."""
+    if step is None or step["op"] == "requantize":
+        return _PILL
+    return max(_BOX[0], 8.0 * len(step["op"]) + 12.0), _BOX[1]
+
+
 def _node(step: Mapping[str, Any] | None, place: tuple[float, float], number: int = -1) -> Markup:
     x, y = place
+    width, height = _size(step)
     if step is None or step["op"] == "requantize":
-        width, height = _PILL
         kind = "end" if step is None else "round"
         name = "features x" if step is None else short(step["site"] or "requantize", _TEXT)
         words = [tag("text", name, class_="name", x=x, y=y + 4, text_anchor="middle")]
     else:
-        width, height = _BOX
         kind = next((k for k, ops in (("end", _ENDS), ("product", _PRODUCTS), ("graph", _GRAPH)) if step["op"] in ops),
                     "other")  # fmt: skip
         label = step["site"] or step["output"].partition(":")[2]
@@ -175,5 +183,5 @@ def _brackets(spans: Sequence[tuple[str, float, float]]) -> Markup:
     for name, top, bottom in spans:
         parts.append(tag("path", class_="bracket", d=f"M{_GUTTER - 14:.0f} {top:.1f}h-5V{bottom:.1f}h5"))
         middle = (top + bottom) / 2
-        parts.append(tag("text", short(name, 8), class_="layer", x=_GUTTER - 25, y=middle + 4, text_anchor="end"))
+        parts.append(tag("text", short(name, 10), class_="layer", x=_GUTTER - 25, y=middle + 4, text_anchor="end"))
     return join(parts)

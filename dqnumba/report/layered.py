@@ -16,6 +16,7 @@ __all__ = ["Layout", "lay_out"]
 
 _ROUNDS = 12
 _BEND_WIDTH = 12.0
+_NODE_WEIGHT = 1000.0
 
 
 @dataclass(frozen=True)
@@ -117,25 +118,35 @@ def _columns(layers: list[list], above: Mapping, below: Mapping, widths: Mapping
     for turn in range(_ROUNDS):
         for layer in layers if turn % 2 == 0 else reversed(layers):
             near = {key: (above[key] if turn % 2 == 0 else below[key]) or above[key] or below[key] for key in layer}
-            wanted = [sum(x[n] for n in near[k]) / len(near[k]) if near[k] else x[k] for k in layer]
-            x.update(zip(layer, _apart(wanted, [widths[k] for k in layer], across), strict=True))
+            wanted = [_mean(x, near[key], key) for key in layer]
+            weights = [_weight(key) for key in layer]
+            x.update(zip(layer, _apart(wanted, [widths[k] for k in layer], weights, across), strict=True))
     left = min((x[key] - widths[key] / 2 for key in x), default=0.0)
     return {key: value - left for key, value in x.items()}
 
 
-def _apart(wanted: Sequence[float], widths: Sequence[float], across: float) -> list[float]:
-    """The places nearest to ``wanted`` (least squares) in this order and without overlap: isotonic regression."""
+def _weight(key: int | tuple[int, int, int]) -> float:
+    """Nodes stay in line and long edges go round them."""
+    return _NODE_WEIGHT if isinstance(key, int) else 1.0
+
+
+def _mean(x: Mapping, near: Sequence, key: int | tuple[int, int, int]) -> float:
+    total = sum(_weight(n) for n in near)
+    return sum(_weight(n) * x[n] for n in near) / total if near else x[key]
+
+
+def _apart(wanted: Sequence[float], widths: Sequence[float], weights: Sequence[float], across: float) -> list[float]:
+    """The places nearest to ``wanted`` (weighted least squares) in this order, without overlap: isotonic regression."""
     offsets, at = [], 0.0
     for i, width in enumerate(widths):
         at += width / 2 + (across if i else 0.0)
         offsets.append(at)
         at += width / 2
-    pools: list[list[float]] = []  # [sum, count] of pooled shifts; their means must not fall
-    for want, offset in zip(wanted, offsets, strict=True):
-        pools.append([want - offset, 1])
+    pools: list[list[float]] = []  # [sum, weight, count] of pooled shifts; their means must not fall
+    for want, offset, weight in zip(wanted, offsets, weights, strict=True):
+        pools.append([weight * (want - offset), weight, 1])
         while len(pools) > 1 and pools[-2][0] / pools[-2][1] > pools[-1][0] / pools[-1][1]:
-            total, count = pools.pop()
-            pools[-1][0] += total
-            pools[-1][1] += count
-    shifts = [total / count for total, count in pools for _ in range(int(count))]
+            for i, part in enumerate(pools.pop()):
+                pools[-1][i] += part
+    shifts = [total / weight for total, weight, count in pools for _ in range(int(count))]
     return [shift + offset for shift, offset in zip(shifts, offsets, strict=True)]

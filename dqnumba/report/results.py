@@ -51,7 +51,11 @@ def _score_table(found: Mapping[str, Any]) -> Markup:
         if base is None or value is None or model == "float":
             row.append(MISSING)
         else:
-            row.append(f"{points(value - base)} points" if share else decimal(value - base, 3))
+            row.append(
+                f"{points(value - base)} points"
+                if share
+                else f"{'+' if value > base else ''}{decimal(value - base, 2)}"
+            )
         changed = (found["changed"] or {}).get(model)
         row.append(MISSING if changed is None else percent(changed, 2))
         rows.append(row)
@@ -146,8 +150,8 @@ def residuals(found: Mapping[str, Any]) -> Markup | None:
         Chart("Residuals", "prediction − target", "items",
               (Series("integer program", fit["residual_middles"], fit["residual_counts"], style="bars"),)),
     ]  # fmt: skip
-    names = ["5 %", "first quarter", "median", "third quarter", "95 %"]
-    rows = [["mean", decimal(fit["bias"])], *([n, decimal(q)] for n, q in zip(names, fit["quartiles"], strict=True))]
+    names = ["", "mean", "5 %", "25 %", "median", "75 %", "95 %"]
+    row = ["residual", *(decimal(value, 3) for value in (fit["bias"], *fit["quartiles"]))]
     intro = f"{whole(fit['shown'])} items are drawn. The dashed line is a prediction without error."
     return section("residuals", "Targets and residuals", intro, figures(*charts),
-                   table("Residuals (prediction − target)", ["", "value"], rows, class_="compact"))  # fmt: skip
+                   table("Mean and percentiles of the residuals", names, [row]))  # fmt: skip

@@ -29,7 +29,7 @@ def _sizes_and_speed(found: Mapping[str, Any]) -> Markup:
     }
     rows = [
         ["File", byte_count(sizes["float_file"]), byte_count(sizes["file"]), times(ratio["file"])],
-        ["Weights and constants", byte_count(sizes["float_weights"]), byte_count(sizes["constants"]),
+        ["Weights and constants in memory", byte_count(sizes["float_weights"]), byte_count(sizes["constants"]),
          times(ratio["weights"])],
         ["Buffers while it runs", MISSING, byte_count(sizes["workspace"]), MISSING],
     ]  # fmt: skip
@@ -131,7 +131,7 @@ def _degrees(found: Mapping[str, Any]) -> Markup | None:
     x_label = "in-degree of the node" if of == "node" else "largest in-degree in the graph"
     charts = []
     measured = [b for b in buckets if b["error"] is not None and None not in b["error"]]
-    if measured:
+    if len(measured) > 1:
         low, middle, high = ([b["error"][k] for b in measured] for k in range(3))
         places = list(map(float, range(len(measured))))
         charts.append(Chart(
@@ -140,7 +140,7 @@ def _degrees(found: Mapping[str, Any]) -> Markup | None:
             x_names=[b["name"] for b in measured], from_zero=True, percent=True,
         ))  # fmt: skip
     scored = [b for b in buckets if b["scores"] and None not in b["scores"].values()]
-    if scored:
+    if len(scored) > 1:
         series = tuple(
             Series(MODELS[name], list(map(float, range(len(scored)))), [b["scores"][name] for b in scored],
                    style="dots")
@@ -151,7 +151,7 @@ def _degrees(found: Mapping[str, Any]) -> Markup | None:
             "Accuracy by in-degree" if metric == "accuracy" else "Error by in-degree", x_label, label, series,
             x_names=[b["name"] for b in scored], from_zero=metric != "accuracy", percent=metric == "accuracy",
         ))  # fmt: skip
-    if not charts:
+    if not measured and not scored:
         return None
     say = percent if metric == "accuracy" else decimal
     rows = []
@@ -164,13 +164,15 @@ def _degrees(found: Mapping[str, Any]) -> Markup | None:
     if not measured:  # nothing to measure an error against, nor to compare the scores with
         head, rows = [*head[:2], *head[4:6]], [[*row[:2], *row[4:6]] for row in rows]
     intro = join(
-        "A sum over many neighbours has a wide range, and rounding it costs most at the hubs: the reason for "
-        "Degree-Quant’s mask. ",
+        "Sums over many neighbours have a wide range. That rounding therefore costs most at the hubs is the paper’s "
+        "argument for its degree mask; this is what it costs here. ",
         None if not measured else "Error: mean distance of the outputs from those of the float model, in units of "
         f"the standard deviation of the float outputs ({decimal(degrees['spread'], 3)}).",
     )  # fmt: skip
     caption = f"By in-degree, self-loops aside ({'test split' if found['split'] == 'test' else 'all items'} scored)"
-    return section("degrees", "Error against in-degree", intro, figures(*charts), table(caption, head, rows))
+    return section(
+        "degrees", "Error against in-degree", intro, figures(*charts) if charts else None, table(caption, head, rows)
+    )
 
 
 def _program(found: Mapping[str, Any]) -> Markup:
@@ -183,7 +185,7 @@ def _program(found: Mapping[str, Any]) -> Markup:
         place = tag("span", short(label, 32), class_="cell-note") if label != step["op"] else None
         rows.append([
             str(i), join(tag("code", step["op"]), place), step_detail(step, tensors) or MISSING,
-            f"{whole(step['channels'])} per {step['rows']}", byte_count(size) if size else MISSING,
+            f"{whole(step['channels'])} / {step['rows']}", byte_count(size) if size else MISSING,
         ])  # fmt: skip
     steps_table = table("Steps", ["#", "operation and site", "arithmetic", "output", "constants"], rows, left=3,
                         class_="steps")  # fmt: skip
@@ -214,7 +216,7 @@ def _training(found: Mapping[str, Any]) -> Markup | None:
 
 
 SECTIONS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], Markup | None]], ...] = (
-    ("accuracy", "Accuracy", accuracy),
+    ("accuracy", "Results", accuracy),
     ("confusion", "Confusion", confusion),
     ("residuals", "Residuals", residuals),
     ("cost", "Bytes and latency", _sizes_and_speed),

@@ -22,7 +22,7 @@ __all__ = ["interleaved", "machine", "measure_speed", "quartiles"]
 
 SHORTEST = 0.02
 """Seconds of a sample: shorter calls are repeated in it."""
-_PATIENCE = 20.0
+_PATIENCE = 8.0
 """Seconds after which no further round is begun, once there are three."""
 
 Key = TypeVar("Key", bound=Hashable)

@@ -22,7 +22,10 @@ def headline(found: Mapping[str, Any]) -> tuple[str, Markup]:
     method = _METHODS.get(quantization["method"], short(quantization["method"]))
     bits = f"{whole(quantization['weight_bits'])}-bit weights, {whole(quantization['activation_bits'])}-bit activations"
     subtitle = join(
-        f"{method} · {bits} · {whole(model['num_layers'])} layers · {short(quantization['sites'])} sites · ",
+        # A dot stays at the end of its line.
+        "\u00a0· ".join(
+            [method, bits, f"{whole(model['num_layers'])} layers", f"{short(quantization['sites'])} sites", ""]
+        ),
         tag("code", short(found["file"], 60)),
     )
     return f"{short(model['kind'], 24)} on {short(found['data'], 40)}", subtitle
@@ -90,7 +93,7 @@ def _agreement(found: Mapping[str, Any]) -> Markup:
 def _size(found: Mapping[str, Any]) -> Markup:
     sizes = found["sizes"]
     smaller = None if not sizes["float_file"] else f"{times(sizes['float_file'] / sizes['file'])} smaller than float32"
-    return _tile("File", byte_count(sizes["file"]), smaller, f"{byte_count(sizes['constants'])} constants")
+    return _tile("File", byte_count(sizes["file"]), smaller, f"{byte_count(sizes['constants'])} in memory")
 
 
 def _latency(found: Mapping[str, Any]) -> Markup:

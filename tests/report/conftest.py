@@ -6,9 +6,16 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from report_cases import look, train, write_many_graphs, write_node_graph
+from report_cases import look, one_thread, train, write_many_graphs, write_node_graph
 
 from dqnumba.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def quick():
+    """One thread: these are small graphs, and on a busy machine two threads wait for each other."""
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
+import numba
 import numpy as np
 
 from dqnumba.cli.main import main
@@ -86,11 +88,22 @@ def write_many_graphs(path, *, regression, count=60):
     np.savez(path, edge_index=np.concatenate(edges, axis=1), x=x, y=y, graph_ptr=start)
 
 
+@contextlib.contextmanager
+def one_thread():
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
 def train(folder, name, graph, *options):
     """Path of a model file, trained for a few epochs."""
     path = folder / f"{name}.safetensors"
     argv = ["train", "--graph", graph, "--epochs", 6, "--hidden", 8, "--quiet", "--out", path, *options]
-    assert main([str(arg) for arg in argv]) == 0
+    with one_thread():
+        assert main([str(arg) for arg in argv]) == 0
     return path
 
 
@@ -98,9 +111,10 @@ def look(model, *, trained=True, **options):
     """What a report finds about one of ``models``."""
     checkpoint = read_checkpoint(model.file.with_suffix(".train.safetensors"))
     settings = Source(**checkpoint.settings["source"])
-    found = gather(
-        load(model.file), load_source(settings), file=model.file, name="small", repeats=1,
-        checkpoint=checkpoint if trained else None, **options,
-    )  # fmt: skip
+    with one_thread():
+        found = gather(
+            load(model.file), load_source(settings), file=model.file, name="small", repeats=1,
+            checkpoint=checkpoint if trained else None, **options,
+        )  # fmt: skip
     json.dumps(found, allow_nan=False)
     return found

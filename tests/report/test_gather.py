@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
+import numba
 import numpy as np
 import pytest
 import small_models
@@ -171,6 +172,12 @@ def test_bytes_and_times(models, findings):
         assert all(0 < row["q1_ms"] <= row["median_ms"] <= row["q3_ms"] for row in found["speed"])
         assert len({row["what"] for row in found["speed"]}) == (1 if name == "node" else 2)
         assert found["machine"]["threads"] >= 1
+
+
+def test_interleaved_sets_threads_and_restores_them():
+    most, seen = numba.config.NUMBA_NUM_THREADS, set()
+    interleaved({n: (lambda: seen.add(numba.get_num_threads()), n) for n in {1, most}}, 1)
+    assert seen == {1, most} and numba.get_num_threads() == 1
 
 
 def test_interleaved_takes_turns_and_stops_when_patience_ends():
