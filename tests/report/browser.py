@@ -24,7 +24,7 @@ class Browser:
     ``complaints`` holds all that the page wrote to the console: errors, warnings, refusals of the security policy.
     """
 
-    def __init__(self, profile, patience=60.0):
+    def __init__(self, profile, patience=120.0):
         self.patience, self.complaints, self._number = patience, [], 0
         argv = [CHROMIUM, "--headless=new", "--disable-gpu", "--no-first-run", "--hide-scrollbars",
                 "--disable-dev-shm-usage", "--remote-debugging-port=0", f"--user-data-dir={profile}",
