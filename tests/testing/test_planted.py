@@ -11,7 +11,7 @@ from dqnumba.testing.planted import PLANTED
 @pytest.mark.parametrize("name", PLANTED)
 def test_fault_is_caught_by_name(name):
     planted = PLANTED[name]
-    report = check(planted.quantizer, properties=planted.caught_by, max_examples=300, raises=False, shrink=False)
+    report = check(planted.quantizer, properties=planted.caught_by, max_examples=1000, raises=False, shrink=False)
     assert set(report.failed) == set(planted.caught_by), planted.fault
 
 
