@@ -37,6 +37,7 @@ ARROWS = {
 EXTRA = {
     "kernels/reference.py": {"quant"},  # the single home of requantize
     "train/experiment.py": {"convert"},
+    "train/initial.py": {"convert"},  # foreign weights
     "train/scoring.py": {"convert"},
     "train/source.py": {"data"},
 }

@@ -44,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hidden", type=int, metavar="N", help="width of the hidden layers (GAT: over all heads)")
     parser.add_argument("--dropout", type=float, metavar="P", help="dropout probability")
     parser.add_argument("--config", metavar="FILE.toml", help="a recipe that is laid over the shipped one")
+    parser.add_argument("--init", metavar="WEIGHTS", help="start from these: a train file, or a PyG state dict")
     add_seed(parser, default=None)
     parser.add_argument(
         "-o", "--out", metavar="F.safetensors", help="write the model; F.train.safetensors goes beside it"
@@ -101,10 +102,14 @@ def _settings(args: argparse.Namespace) -> Any:
     from ..train.settings import RunSettings
 
     options = {name: _given(args, name, default) for name, default in _DEFAULTS.items()}
+    if args.init is not None and args.model is None:
+        from ..train.initial import load_float, short_kind
+
+        options["model"] = short_kind(load_float(args.init))
     overrides = {key: getattr(args, name) for name, key in _RECIPE_OPTIONS.items() if getattr(args, name) is not None}
     return RunSettings(
         source=source_from(args), weight_bits=args.weight_bits, activation_bits=args.activation_bits,
-        overrides=overrides, config=args.config, **options,
+        overrides=overrides, config=args.config, init=args.init, **options,
     )  # fmt: skip
 
 
@@ -118,6 +123,11 @@ def _resumed(args: argparse.Namespace) -> tuple[Any, Any]:
 
     path = train_file_of(args.out)
     checkpoint = read_checkpoint(path)
+    if not checkpoint.recipe["train"]:
+        raise ConfigError(
+            f"{Path(path).name} was written by `dqnumba quantize`, which trains nothing; to train on, start a new run "
+            f"with --init {path}."
+        )
     settings = RunSettings.from_dict(checkpoint.settings)
     old: dict[str, Any] = settings.source.to_dict() | settings.to_dict()
     old |= {name: settings.overrides.get(key) for name, key in _RECIPE_OPTIONS.items()}
@@ -136,7 +146,7 @@ def _resumed(args: argparse.Namespace) -> tuple[Any, Any]:
         "features",
         "unweighted",
     ]
-    for name in [*names, "config"]:
+    for name in [*names, "config", "init"]:
         given = getattr(args, name)
         if name != "epochs" and given is not None and given != old[name]:
             without = "the recipe's value" if name in _RECIPE_OPTIONS else "none"

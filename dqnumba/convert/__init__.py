@@ -6,9 +6,10 @@ import sys
 from types import ModuleType
 
 from .lowering import convert
+from .pyg_weights import load_pyg
 from .verify import VerifyReport, verify
 
-__all__ = ["VerifyReport", "convert", "verify"]
+__all__ = ["VerifyReport", "convert", "load_pyg", "verify"]
 
 
 class _CallablePackage(ModuleType):

@@ -16,7 +16,7 @@ from .gcn_conv import GCNConv
 from .gin_conv import GINConv
 from .linear import Linear
 from .module import Context, Module
-from .options import probability, whole_number
+from .options import layer_options, probability, whole_number
 from .pooling import Pool, Residual
 from .sage_conv import SAGEConv
 
@@ -53,6 +53,10 @@ class GNN(Module):
         Dropout of GAT's coefficients; None takes ``dropout``.
     head_dropout : float or None
         Dropout between the two linear layers of a graph task; None takes ``dropout``.
+    layers : list of dict or None
+        Where convolutions differ from this pattern (models made elsewhere), one mapping for each, empty where it does
+        not: ``channels`` (width of its output), GAT's ``heads`` and ``concat``, GIN's ``mlp`` (width between its two
+        linears).
     seed : int
         Fixes the initial weights.
 
@@ -79,6 +83,7 @@ class GNN(Module):
         embedding: int | None = None,
         attention_dropout: float | None = None,
         head_dropout: float | None = None,
+        layers: list[dict[str, Any]] | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -100,6 +105,9 @@ class GNN(Module):
             "attention_dropout": attention_dropout, "head_dropout": head_dropout,
             "seed": whole_number(self.kind, "seed", seed, 0),
         }  # fmt: skip
+        own = [{}] * num_layers if layers is None else layer_options(self.kind, layers, num_layers)
+        if layers is not None:
+            self.config["layers"] = own
         self._check()
         rng = np.random.default_rng(seed)
         self.dropout = float(dropout)
@@ -117,8 +125,10 @@ class GNN(Module):
         self.residual_of: list[int | None] = []  # which of ``residuals`` follows a layer; None where the widths differ
         for layer in range(num_layers):
             last = layer == num_layers - 1 and readout is None
-            out = out_channels if last else hidden_channels
-            self.convs.append(self._conv(width, out, last, rng))
+            out = own[layer].get("channels", out_channels if last else hidden_channels)
+            if last and out != out_channels:
+                raise ConfigError(f"{self.kind}: the last of layers has {out} channels; out_channels={out_channels}.")
+            self.convs.append(self._conv(width, out, last, rng, own[layer]))
             if norm == "batch" and not last:
                 self.norms.append(BatchNorm(out))
             self.residual_of.append(len(self.residuals) if residual and not last and width == out else None)
@@ -127,7 +137,7 @@ class GNN(Module):
             width = out
         if readout is not None:
             self.pool = Pool(readout)
-            self.head1 = Linear(hidden_channels, hidden_channels, rng=rng)
+            self.head1 = Linear(width, hidden_channels, rng=rng)
             self.head2 = Linear(hidden_channels, out_channels, input_dropout=self.head_dropout, rng=rng)
 
     def _check(self) -> None:
@@ -143,7 +153,9 @@ class GNN(Module):
                 f"in_channels={c['in_channels']}; give both the same value, or leave embedding out for float features."
             )
 
-    def _conv(self, in_channels: int, out_channels: int, last: bool, rng: np.random.Generator) -> Module:
+    def _conv(
+        self, in_channels: int, out_channels: int, last: bool, rng: np.random.Generator, own: dict[str, Any]
+    ) -> Module:
         raise NotImplementedError
 
     def __call__(self, graph: Any, *, training: bool = False, rng: np.random.Generator | None = None) -> ag.Tensor:
@@ -215,7 +227,9 @@ class GCN(GNN):
 
     kind = "GCN"
 
-    def _conv(self, in_channels: int, out_channels: int, last: bool, rng: np.random.Generator) -> Module:
+    def _conv(
+        self, in_channels: int, out_channels: int, last: bool, rng: np.random.Generator, own: dict[str, Any]
+    ) -> Module:
         return GCNConv(in_channels, out_channels, input_dropout=self.dropout, rng=rng)
 
 
@@ -226,16 +240,21 @@ class GAT(GNN):
 
     def _check(self) -> None:
         super()._check()
-        if self.config["hidden_channels"] % self.config["heads"]:
+        if "layers" not in self.config and self.config["hidden_channels"] % self.config["heads"]:
             raise ConfigError(
                 f"GAT: hidden_channels={self.config['hidden_channels']} is the total over the heads and must be a "
                 f"multiple of heads={self.config['heads']}."
             )
 
-    def _conv(self, in_channels: int, out_channels: int, last: bool, rng: np.random.Generator) -> Module:
-        heads, attention = self.config["heads"], self.config["attention_dropout"]
+    def _conv(
+        self, in_channels: int, out_channels: int, last: bool, rng: np.random.Generator, own: dict[str, Any]
+    ) -> Module:
+        heads, attention = own.get("heads", self.config["heads"]), self.config["attention_dropout"]
+        concat = own.get("concat", not last)
+        if concat and out_channels % heads:
+            raise ConfigError(f"GAT: a layer's {out_channels} channels are no multiple of its {heads} heads.")
         return GATConv(
-            in_channels, out_channels if last else out_channels // heads, heads=heads, concat=not last,
+            in_channels, out_channels // heads if concat else out_channels, heads=heads, concat=concat,
             dropout=self.dropout if attention is None else attention, input_dropout=self.dropout, rng=rng,
         )  # fmt: skip
 
@@ -245,8 +264,10 @@ class GIN(GNN):
 
     kind = "GIN"
 
-    def _conv(self, in_channels: int, out_channels: int, last: bool, rng: np.random.Generator) -> Module:
-        hidden = self.config["hidden_channels"]
+    def _conv(
+        self, in_channels: int, out_channels: int, last: bool, rng: np.random.Generator, own: dict[str, Any]
+    ) -> Module:
+        hidden = own.get("mlp", self.config["hidden_channels"])
         return GINConv(in_channels, hidden, out_channels, input_dropout=self.dropout, rng=rng)
 
     def _activate(self, x: ag.Tensor, layer: int, ctx: Context) -> ag.Tensor:
@@ -264,7 +285,9 @@ class GraphSAGE(GNN):
 
     kind = "GraphSAGE"
 
-    def _conv(self, in_channels: int, out_channels: int, last: bool, rng: np.random.Generator) -> Module:
+    def _conv(
+        self, in_channels: int, out_channels: int, last: bool, rng: np.random.Generator, own: dict[str, Any]
+    ) -> Module:
         return SAGEConv(in_channels, out_channels, input_dropout=self.dropout, rng=rng)
 
 

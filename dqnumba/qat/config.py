@@ -17,7 +17,7 @@ METHODS = ("ptq", "qat", "nqat", "dq", "dq-plus")
 _CHOICES = {
     "method": METHODS,
     "sites": ("fused", "paper"),
-    "range_rule": ("minmax", "ema", "percentile", "percentile_ema"),
+    "range_rule": ("minmax", "ema", "percentile", "percentile_ema", "mse"),
     "weight_range": ("current", "minmax", "ema", "percentile"),
     "weight_granularity": ("per_tensor", "per_channel"),
     "gradient": ("ste", "clip", "clip_inclusive"),
@@ -41,7 +41,7 @@ class QuantConfig:
     range_rule : str
         Activations: ``"minmax"`` (running extremum), ``"ema"`` (moving average of the extremum), ``"percentile"``
         (running extremum of order statistics, the paper's rule), ``"percentile_ema"`` (moving average of order
-        statistics).
+        statistics), ``"mse"`` (moving average of the range that rounds with the least squared error).
     percentile : float or None
         Share cut off at each end; None takes the official 0.001 above 4 bits and 0.01 at 4 bits and below.
     momentum : float

@@ -18,6 +18,7 @@ from .config import QuantConfig
 from .degree_mask import draw_mask, protection_probability
 from .fake_quantizer import TIE_GUARD, ActivationQuantizer, BiasRounder, GridRounder, WeightQuantizer
 from .observers import Observer
+from .search_observer import SearchObserver
 from .sites import COEFFICIENT_BITS, TIE_NUDGE, WIDE_BITS, Site, choose_plan, layer_sites
 
 __all__ = ["QuantizedModel", "Shared", "prepare"]
@@ -250,12 +251,15 @@ def _quantizer(qmodel: QuantizedModel, name: str, site: Site, layer: nn.Module) 
     rule = config.range_rule
     sparse_input = site.role == "input" and name.startswith("conv1.") and config.sites == "fused"
     wide = bits > 8  # a wide site has codes to spare: it keeps the whole range
-    if (sparse_input or wide) and rule.startswith("percentile"):
+    if ((sparse_input or wide) and rule.startswith("percentile")) or (wide and rule == "mse"):
         rule = "minmax"
-    observer = _observer(config, name, rule)
     entry = name == "conv1.input"
+    widen = 0.0 if entry else TIE_GUARD
+    observer = _observer(config, name, rule)
+    if rule == "mse":
+        observer = SearchObserver(name, spec, widen=widen, momentum=config.momentum)
     return ActivationQuantizer(
-        name, spec, observer, gradient=config.gradient, masked=config.masked, widen=0.0 if entry else TIE_GUARD,
+        name, spec, observer, gradient=config.gradient, masked=config.masked, widen=widen,
         learned=config.learned_range and not entry and not wide,
     )  # fmt: skip
 
@@ -267,6 +271,4 @@ def _columns(layer: nn.Module, leaf: str) -> int:
 
 
 def _observer(config: QuantConfig, name: str, rule: str) -> Observer:
-    return Observer(
-        name, rule, cut=config.cut, momentum=config.momentum, collapse_fallback=config.collapse_fallback
-    )
+    return Observer(name, rule, cut=config.cut, momentum=config.momentum, collapse_fallback=config.collapse_fallback)

@@ -21,6 +21,7 @@ from ..errors import DataError
 from ..qat import prepare
 from .build import build_float, calibrated, quant_config
 from .checkpoint import Checkpoint, train_file_of, write_checkpoint
+from .initial import initial_model
 from .loop import EpochEnd, fit
 from .recipe import Recipe
 from .schedule import schedule_from_config
@@ -111,7 +112,10 @@ def run_experiment(
         options.pop(key, None)
     options["schedule"] = schedule_from_config(options.get("schedule"))
 
-    model = build_float(settings, recipe, source)
+    if settings.init is None:
+        model = build_float(settings, recipe, source)
+    else:
+        model = initial_model(settings, recipe, resume)
     config = quant_config(settings, recipe)
     trained = prepare(model, config) if settings.method in QUANTIZED_WHILE_TRAINING else model
     saver = _TrainFile(out, model.config, config, settings, recipe, save_every, callback)

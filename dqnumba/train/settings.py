@@ -34,6 +34,8 @@ class RunSettings:
         Keys of the recipe's tables (``lr``, ``epochs``, ``hidden_channels``, ...) with the values to use instead.
     config : str or None
         A TOML file that is laid over the recipe.
+    init : str or None
+        A file whose float weights, and widths, the run starts from; see :func:`~dqnumba.train.initial.load_float`.
     """
 
     source: Source
@@ -46,6 +48,7 @@ class RunSettings:
     seed: int = 0
     overrides: Mapping[str, Any] = field(default_factory=dict)
     config: str | None = None
+    init: str | None = None
 
     def __post_init__(self) -> None:
         if self.model not in MODELS:
