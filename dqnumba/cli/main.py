@@ -18,7 +18,9 @@ from typing import Any, NoReturn
 
 __all__ = ["build_parser", "main"]
 
-VERBS = ("demo", "data", "train", "quantize", "convert", "run", "inspect", "verify", "report", "bench", "warmup", "doctor")
+VERBS = (
+    "demo", "data", "train", "quantize", "convert", "run", "inspect", "verify", "report", "bench", "warmup", "doctor",
+)  # fmt: skip
 MOST_LINES = 3
 WRONG_USE = 2
 
