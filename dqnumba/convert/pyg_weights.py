@@ -62,7 +62,8 @@ def load_pyg(weights: str | Path | Mapping[str, Any], **options: Any) -> nn.GNN:
     layout = find_layers(tensors, chosen.order)
     convs = _take_convs(tensors, layout, chosen)
     norms = _take_norms(tensors, layout, convs, chosen)
-    head = _take_head(tensors, layout, convs[-1].channels, chosen)
+    # GIN normalizes behind the ReLU here: what is pooled may be negative then.
+    head = _take_head(tensors, layout, convs[-1].channels, chosen, signed=layout.kind == "GIN" and bool(norms))
     left_over(tensors)
     return _assemble(layout.kind, convs, norms, head, chosen)
 
@@ -138,8 +139,8 @@ def _head_group(layout: Layout) -> tuple[str, tuple[str, ...]]:
     return "", ()
 
 
-def _take_head(tensors: Tensors, layout: Layout, width: int, options: ImportOptions) -> list[Dense]:
-    """The linear layers behind the pooling of a graph task."""
+def _take_head(tensors: Tensors, layout: Layout, width: int, options: ImportOptions, *, signed: bool) -> list[Dense]:
+    """The two linear layers behind the pooling of a graph task; ``signed`` if what is pooled may be negative."""
     if options.readout is None:
         if layout.linears:
             raise ConfigError(
@@ -162,8 +163,10 @@ def _take_head(tensors: Tensors, layout: Layout, width: int, options: ImportOpti
         layers = []
         for prefix in layout.linears:
             layers.append(take_linear(tensors, prefix, layers[-1].bias.size if layers else width, bias=options.bias))
-    if len(layers) == 1:  # pooled ReLUs are not negative: an identity in front changes nothing
-        layers.insert(0, Dense(np.eye(width), np.zeros(width)))
+    if len(layers) == 1:  # x = relu(x) where x is not negative, else relu(x) - relu(-x)
+        signs = np.array([1.0, -1.0] if signed else [1.0])
+        layers[0] = Dense(np.kron(signs[:, None], layers[0].weight), layers[0].bias)
+        layers.insert(0, Dense(np.kron(signs, np.eye(width)), np.zeros(width * signs.size)))
     if len(layers) != 2:
         raise DataError(
             f"{tensors.source}: {len(layers)} linear layers ({', '.join(layout.linears) or 'none'}) follow the "

@@ -94,6 +94,24 @@ def test_another_eps_of_the_normalizations(golden):
     assert np.abs(a(graph).data - load_pyg(state)(graph).data).max() > 1e-4
 
 
+def test_one_linear_behind_pooled_values_that_may_be_negative(golden):
+    """Where GIN ends in a normalization; the two linears of a head have a ReLU between them."""
+    rng = np.random.default_rng(0)
+    body = without(tensors("graphs_gin_sum"), "lin1.")
+    body = {k: v for k, v in body.items() if not k.startswith("lin2.")}
+    weight, bias = rng.standard_normal((4, 8)).astype(np.float32), rng.standard_normal(4).astype(np.float32)
+    one = load_pyg(body | {"lin.weight": weight, "lin.bias": bias}, readout="mean")
+    graph = graph_of(golden, "graphs_gin_sum")
+    zeros, both = np.zeros(16, np.float32), np.concatenate([weight, -weight], axis=1)
+    eye = np.concatenate([np.eye(8), -np.eye(8)]).astype(np.float32)
+    two = {"lin1.weight": eye, "lin1.bias": zeros, "lin2.weight": both, "lin2.bias": bias}
+    two = load_pyg(body | two, readout="mean")
+    np.testing.assert_allclose(one(graph).data, two(graph).data, atol=1e-5)
+    plain = {"lin1.weight": eye[:8], "lin1.bias": zeros[:8], "lin2.weight": weight, "lin2.bias": bias}
+    clipped = load_pyg(body | plain, readout="mean")
+    assert np.abs(one(graph).data - clipped(graph).data).max() > 0.1
+
+
 def test_live_pyg(golden):
     """The installed PyG makes each model anew; the recorded outputs are of one release only."""
     torch = pytest.importorskip("torch", reason="needs torch")
