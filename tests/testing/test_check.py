@@ -18,7 +18,7 @@ from dqnumba.testing.planted import PLANTED, right
 
 @pytest.mark.parametrize("quantizer", ours(), ids=lambda q: q.name)
 def test_our_quantizers_hold(quantizer):
-    report = check(quantizer, max_examples=20)
+    report = check(quantizer, max_examples=15)
     assert report and not report.failures
     assert set(report.held) | set(report.left_out) == set(PROPERTIES)
 
@@ -32,7 +32,7 @@ def test_our_quantizers_hold(quantizer):
     ids=str,
 )  # fmt: skip
 def test_a_right_quantizer_is_not_accused(claims):
-    assert check(right(**claims), max_examples=25)
+    assert check(right(**claims), max_examples=15)
 
 
 @pytest.mark.parametrize("rounding", ["half_up", "half_away"])
