@@ -164,7 +164,8 @@ def _in_float32(x, scale, zero_point, qmin, qmax, protected, rule, wanted):
     if scale.ndim:
         zero_point = np.broadcast_to(zero_point, scale.shape).copy()
     inverse = np.float32(1) / scale
-    rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+    channels = x.shape[-1]
+    rows = np.ascontiguousarray(x).reshape(x.size // max(channels, 1), channels)
     out = memory.empty(rows.shape, np.float32)
     passed = memory.empty(rows.shape if wanted and rule != kernels.RULE_STE else (0, 0), np.uint8)
     mask = np.empty(0, np.bool_) if protected is None else protected

@@ -40,9 +40,9 @@ class Predictions:
     rows : (R,) integer array
         The item that a row stands for: all items of one graph, of a data set those that are looked at.
     scored : (S,) integer array
-        Positions in ``rows`` whose labels count: the test split where there is one, else all.
+        Positions in ``rows`` whose labels count: the test split where there is one, else all that have a label.
     split : str
-        ``"test"`` or ``"all"``.
+        ``"test"``, ``"labelled"`` or ``"all"``.
     """
 
     def __init__(
@@ -62,6 +62,8 @@ class Predictions:
         self.rows = np.arange(len(self.outputs["integer"])) if indices is None else indices
         whole = np.arange(len(self.rows))
         self.scored = whole if source.many_graphs or self.split == "all" else source.splits["test"]
+        if self.split == "all" and source.file is not None and source.file.labelled is not None:
+            self.split, self.scored = "labelled", np.flatnonzero(source.file.labelled[self.rows])
         y = source.data.y
         if y is not None and indices is None and len(y) != len(self.rows):
             raise GraphError(f"The data have {len(y)} labels, the model gives {len(self.rows)} rows.")

@@ -40,8 +40,9 @@ def accuracy(found: Mapping[str, Any]) -> Markup:
 def _score_table(found: Mapping[str, Any]) -> Markup:
     scores, split = found["scores"], scored_split(found)
     share = scores["metric"] == "accuracy"
-    splits = [s for s in ("test", "all", "val", "train") if s in scores["counts"]]
-    names = {"train": "training", "val": "validation", "test": "test", "all": "all items"}
+    splits = [s for s in ("test", "labelled", "all", "val", "train") if s in scores["counts"]]
+    names = {"train": "training", "val": "validation", "test": "test", "all": "all items",
+             "labelled": "labelled items"}  # fmt: skip
     base = scores["models"].get("float", {}).get(split)
     rows = []
     for model in MODELS:

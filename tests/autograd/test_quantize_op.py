@@ -65,3 +65,12 @@ def test_vectors_and_views():
     out = fake_quantize(Tensor(X[0].astype(np.float32)), 1.0, 0, -8, 7)
     assert out.shape == (8,)
     assert np.array_equal(fake_quantize(Tensor(X.astype(np.float32).T), 1.0, 0, -8, 7).data[:, 0], out.data)
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_of_nothing(shape, dtype):
+    x = Tensor(np.zeros(shape, dtype), requires_grad=True)
+    out = fake_quantize(x, 0.5, 0, -8, 7, rule="clip")
+    out.backward(np.zeros(shape, dtype))
+    assert out.shape == x.grad.shape == shape and out.dtype == dtype

@@ -14,17 +14,18 @@ from hypothesis import strategies as st
 from report_cases import look
 
 from dqnumba.errors import ConfigError
+from dqnumba.graph import GraphFile
 from dqnumba.infer import load
 from dqnumba.nn import Context
 from dqnumba.report import gather
 from dqnumba.report.degrees import buckets
 from dqnumba.report.drawing import draw_program, register_kinds, step_detail
-from dqnumba.report.predictions import float_twin
+from dqnumba.report.predictions import Predictions, float_twin
 from dqnumba.report.sites import count_codes
 from dqnumba.report.speed import interleaved, quartiles
 from dqnumba.train.build import restore_model
 from dqnumba.train.checkpoint import read_checkpoint
-from dqnumba.train.source import Source, load_source
+from dqnumba.train.source import Source, SourceData, load_source
 
 
 def source_of(model):
@@ -65,6 +66,18 @@ def test_scores_and_confusion_of_a_node_task(models, findings):
     twin = float_twin(checkpoint)(source.data).data
     assert found["changed"]["float"] == np.mean(twin.argmax(axis=1) != classes)
     assert found["verify"]["passed"] and found["missing"] == []
+
+
+def test_without_a_test_split_labelled_nodes_count_alone(models):
+    """What has no label holds class 0, and is not scored."""
+    _, source = source_of(models["node"])
+    labelled = np.arange(source.data.num_nodes) % 3 != 0
+    file = GraphFile(source.data, "a table", labelled=labelled)
+    integer = load(models["node"].file)
+    found = Predictions(SourceData(source.data, {}, None, file), {"integer": integer}, None, None).to_dict()
+    right = integer(source.data).argmax(axis=1) == source.data.y
+    assert found["split"] == "labelled" and found["scored"] == labelled.sum()
+    assert found["scores"]["models"]["integer"]["labelled"] == np.mean(right[labelled]) != np.mean(right)
 
 
 def test_scores_of_a_regression(models, findings):
