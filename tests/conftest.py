@@ -6,7 +6,9 @@ The default profile draws the same examples every time, so that a red test is re
 
 from __future__ import annotations
 
+import json
 import os
+from types import SimpleNamespace
 
 import numba
 import numpy as np
@@ -29,3 +31,19 @@ def process_state_unchanged():
         "the global NumPy generator was used"
     )
     assert numba.get_num_threads() == threads, "the number of threads was changed and not restored"
+
+
+@pytest.fixture
+def call(capsys):
+    """Run the command; returns code, stdout, stderr and, where stdout is one JSON object, that."""
+
+    from dqnumba.cli.main import main  # here, so that tests of arrays alone do not load the command line
+
+    def run(*argv):
+        capsys.readouterr()
+        code = main([str(a) for a in argv])
+        captured = capsys.readouterr()
+        content = json.loads(captured.out) if "--json" in argv and captured.out else None
+        return SimpleNamespace(code=code, out=captured.out, err=captured.err, json=content)
+
+    return run

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
-
-from dqnumba.cli.main import main
 
 
 def small_graph(seed=0, nodes=80, width=12, **changes):
@@ -38,20 +33,6 @@ def write_graph(tmp_path):
         return str(tmp_path / name)
 
     return write
-
-
-@pytest.fixture
-def call(capsys):
-    """Run the command; returns code, stdout, stderr and, where stdout is one JSON object, that."""
-
-    def run(*argv):
-        capsys.readouterr()
-        code = main([str(a) for a in argv])
-        captured = capsys.readouterr()
-        content = json.loads(captured.out) if "--json" in argv and captured.out else None
-        return SimpleNamespace(code=code, out=captured.out, err=captured.err, json=content)
-
-    return run
 
 
 @pytest.fixture

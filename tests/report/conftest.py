@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from types import SimpleNamespace
 
 import pytest
 from report_cases import look, one_thread, train, write_many_graphs, write_node_graph
-
-from dqnumba.cli.main import main
 
 
 @pytest.fixture(autouse=True)
@@ -40,17 +37,3 @@ def models(tmp_path_factory):
 @pytest.fixture(scope="session")
 def findings(models):
     return {name: look(model) for name, model in models.items()}
-
-
-@pytest.fixture
-def call(capsys):
-    """Run the command; returns code, stdout, stderr and, where stdout is one JSON object, that."""
-
-    def run(*argv):
-        capsys.readouterr()
-        code = main([str(a) for a in argv])
-        captured = capsys.readouterr()
-        content = json.loads(captured.out) if "--json" in argv and captured.out else None
-        return SimpleNamespace(code=code, out=captured.out, err=captured.err, json=content)
-
-    return run
