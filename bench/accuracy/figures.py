@@ -157,6 +157,9 @@ def _bits(figure: Any, found: Sequence[dict[str, Any]]) -> bool:
 
 def _bytes(figure: Any, found: Sequence[dict[str, Any]]) -> bool:
     """Accuracy against the size of the model's file on Cora and CiteSeer; false where there is nothing to draw."""
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import LogLocator, NullLocator
+
     groups = _groups([r for r in found if r["dataset"] in ("cora", "citeseer")])
     datasets = [d for d in ("cora", "citeseer") if any(name.startswith(d) for name in groups)]
     if not datasets:
@@ -173,9 +176,10 @@ def _bytes(figure: Any, found: Sequence[dict[str, Any]]) -> bool:
             if cell.method != "fp32":
                 axes.annotate(cell.bits, (size, score), xytext=(4, 3), textcoords="offset points", fontsize=6)
         axes.set(xscale="log", xlabel="file of the model, KiB", title=dataset)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.grid(lw=0.3)
-    from matplotlib.lines import Line2D
-
     handles = [Line2D([], [], ls="", marker="o", color=colour, label=m.upper()) for m, colour in _MODELS.items()]
     handles += [Line2D([], [], ls="", marker=mark, color="k", label=m) for m, mark in _STYLE.items()]
     handles.append(Line2D([], [], ls="", marker="o", mfc="white", color="k", label="paper's layout"))
