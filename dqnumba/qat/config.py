@@ -53,6 +53,9 @@ class QuantConfig:
         codes too (the official code).
     mask_low, mask_high : float or None
         Probability of protecting a node at the lowest and the highest in-degree rank; None for no mask.
+    mask_passes : int or None
+        The training passes that draw a mask: the first so many. Then every node is rounded, as it will be on the
+        device, and batch norms and weights settle on that. None draws one in all passes (the official code).
     mask_mlp : bool
         The mask reaches GIN's MLP (the official code: no).
     mask_per_layer : bool
@@ -89,6 +92,7 @@ class QuantConfig:
     gradient: str = "clip"
     mask_low: float | None = None
     mask_high: float | None = None
+    mask_passes: int | None = None
     mask_mlp: bool = False
     mask_per_layer: bool = False
     weight_noise: float | None = None
@@ -110,9 +114,9 @@ class QuantConfig:
             if not isinstance(getattr(self, name), bool | np.bool_):
                 raise ConfigError(f"{name}={getattr(self, name)!r} is not possible; use True or False.")
             object.__setattr__(self, name, bool(getattr(self, name)))
-        if isinstance(self.delay, bool) or not isinstance(self.delay, Integral) or self.delay < 0:
-            raise ConfigError(f"delay={self.delay!r} is not possible; use a number of training passes, 0 or more.")
-        object.__setattr__(self, "delay", int(self.delay))
+        self._check_passes("delay")
+        if self.mask_passes is not None:
+            self._check_passes("mask_passes")
         if self.learned_range and self.gradient == "clip_inclusive":
             raise ConfigError(
                 'learned_range=True needs gradient="clip" or "ste": clip_inclusive cuts the gradient of the end codes, '
@@ -139,6 +143,12 @@ class QuantConfig:
         value = getattr(self, name)
         if isinstance(value, bool) or not isinstance(value, Integral) or not 2 <= value <= most:
             raise ConfigError(f"{name}={value!r} is not possible; use a whole number from 2 to {most}.")
+        object.__setattr__(self, name, int(value))
+
+    def _check_passes(self, name: str) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+            raise ConfigError(f"{name}={value!r} is not possible; use a number of training passes, 0 or more.")
         object.__setattr__(self, name, int(value))
 
     def _check_number(self, name: str, allowed: str, fits: Callable[[float], bool]) -> None:

@@ -44,7 +44,7 @@ class QuantizedModel(nn.Module):
         self.quantizers: dict[str, Any] = {}
         self.sites: dict[str, Site] = {}
         self._probability: tuple[Any, NDArray] | None = None
-        self._passes = np.zeros(1, np.int64)  # of training, up to the delay
+        self._passes = np.zeros(1, np.int64)  # of training; counted where the configuration asks for it
 
     def parameters(self) -> dict[str, ag.Tensor]:
         """Parameters of the float model, under its own names, and learned ranges as ``quantizer.<site>.log_factor``."""
@@ -59,7 +59,7 @@ class QuantizedModel(nn.Module):
     def buffers(self) -> dict[str, NDArray]:
         """Buffers of the float model, and the range of every quantizer as ``quantizer.<site>``."""
         ranges = {f"quantizer.{name}": q.state for name, q in self.quantizers.items() if q.state.size}
-        if self.config.delay:
+        if self._counts_passes:
             ranges["quantizer.passes"] = self._passes
         return self.model.buffers() | ranges
 
@@ -78,15 +78,21 @@ class QuantizedModel(nn.Module):
 
     def _context(self, graph: Any, training: bool, rng: np.random.Generator | None, *, observe: bool) -> nn.Context:
         ctx = nn.Context(graph, training, rng, observe=observe)
-        if training and self._passes[0] < self.config.delay:
-            ctx.rounding = False
-            self._passes += 1
-        if training and self.config.masked:
+        if not training:
+            return ctx
+        passes, config = int(self._passes[0]), self.config
+        ctx.rounding = passes >= config.delay
+        if config.masked and (config.mask_passes is None or passes < config.mask_passes):
             probability = self._protection(graph)
             ctx.protected = draw_mask(probability, rng)
             if self.config.mask_per_layer:
                 ctx.fresh_mask = lambda: draw_mask(probability, rng)
+        self._passes += self._counts_passes
         return ctx
+
+    @property
+    def _counts_passes(self) -> bool:
+        return self.config.delay > 0 or self.config.mask_passes is not None
 
     def _protection(self, graph: Any) -> NDArray[np.float64]:
         if self._probability is None or self._probability[0] is not graph:

@@ -133,6 +133,19 @@ def test_one_mask_for_all_layers_unless_asked():
         assert differ == 0 if not per_layer else differ > 5
 
 
+def test_the_mask_ends_after_its_passes_and_the_count_goes_on_after_a_break():
+    graph = star()
+    qmodel, _ = prepared(graph=graph, low=1.0, high=1.0, train=False, mask_passes=2)
+    rng = np.random.default_rng(0)
+    masks = [qmodel._context(graph, True, rng, observe=True).protected]
+    qmodel._context(graph, False, None, observe=True)  # an evaluation pass does not count
+    twin, _ = prepared(graph=graph, low=1.0, high=1.0, train=False, mask_passes=2)
+    twin.load_state_dict(qmodel.state_dict())
+    masks += [twin._context(graph, True, rng, observe=True).protected for _ in range(2)]
+    assert masks[0].all() and masks[1].all() and masks[2] is None
+    assert "quantizer.passes" not in prepared(graph=graph)[0].state_dict(), "nothing is counted without a need"
+
+
 @pytest.mark.parametrize("loops", [False, True])
 @pytest.mark.parametrize("kind", [nn.GCN, nn.GAT])
 def test_messages_are_masked_by_their_source(kind, loops):

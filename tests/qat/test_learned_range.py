@@ -200,5 +200,5 @@ def test_the_delay_counts_on_after_a_break():
     for k in range(4):
         ctx = twin._context(graph, True, rng, observe=True)
         assert ctx.rounding == (k >= 2)
-    assert twin.state_dict()["quantizer.passes"].tolist() == [3]
+    assert twin.state_dict()["quantizer.passes"].tolist() == [5]
     assert "quantizer.passes" not in prepared("gcn", "fused").state_dict()
