@@ -53,9 +53,9 @@ class QuantConfig:
         codes too (the official code).
     mask_low, mask_high : float or None
         Probability of protecting a node at the lowest and the highest in-degree rank; None for no mask.
-    mask_passes : int or None
-        The training passes that draw a mask: the first so many. Then every node is rounded, as it will be on the
-        device, and batch norms and weights settle on that. None draws one in all passes (the official code).
+    mask_until : float
+        The share of the training passes, counted from the first, that draw a mask. After it every node is rounded, as
+        it will be on the device, and weights and batch norms settle on that; 1 draws to the end (the official code).
     mask_mlp : bool
         The mask reaches GIN's MLP (the official code: no).
     mask_per_layer : bool
@@ -92,7 +92,7 @@ class QuantConfig:
     gradient: str = "clip"
     mask_low: float | None = None
     mask_high: float | None = None
-    mask_passes: int | None = None
+    mask_until: float = 1.0
     mask_mlp: bool = False
     mask_per_layer: bool = False
     weight_noise: float | None = None
@@ -114,9 +114,10 @@ class QuantConfig:
             if not isinstance(getattr(self, name), bool | np.bool_):
                 raise ConfigError(f"{name}={getattr(self, name)!r} is not possible; use True or False.")
             object.__setattr__(self, name, bool(getattr(self, name)))
-        self._check_passes("delay")
-        if self.mask_passes is not None:
-            self._check_passes("mask_passes")
+        if isinstance(self.delay, bool) or not isinstance(self.delay, Integral) or self.delay < 0:
+            raise ConfigError(f"delay={self.delay!r} is not possible; use a number of training passes, 0 or more.")
+        object.__setattr__(self, "delay", int(self.delay))
+        self._check_number("mask_until", "a share in [0, 1]", lambda p: 0.0 <= p <= 1.0)
         if self.learned_range and self.gradient == "clip_inclusive":
             raise ConfigError(
                 'learned_range=True needs gradient="clip" or "ste": clip_inclusive cuts the gradient of the end codes, '
@@ -143,12 +144,6 @@ class QuantConfig:
         value = getattr(self, name)
         if isinstance(value, bool) or not isinstance(value, Integral) or not 2 <= value <= most:
             raise ConfigError(f"{name}={value!r} is not possible; use a whole number from 2 to {most}.")
-        object.__setattr__(self, name, int(value))
-
-    def _check_passes(self, name: str) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
-            raise ConfigError(f"{name}={value!r} is not possible; use a number of training passes, 0 or more.")
         object.__setattr__(self, name, int(value))
 
     def _check_number(self, name: str, allowed: str, fits: Callable[[float], bool]) -> None:
@@ -217,7 +212,7 @@ class QuantConfig:
             options.update(range_rule="percentile", gradient="clip_inclusive" if paper else "clip")
             options.update(mask_low=0.1 if low_bits else 0.0, mask_high=0.2 if low_bits else 0.1)
             if method == "dq-plus":
-                options.update(range_rule="percentile_ema", momentum=0.1, mask_mlp=True)
+                options.update(gradient="clip", learned_range=True, mask_until=0.5)
         if paper:
             options.update(
                 weight_granularity="per_tensor", weight_symmetric=False, weight_narrow=False, dropout_order="before",
@@ -234,7 +229,7 @@ class QuantConfig:
 
     @classmethod
     def degree_quant_plus(cls, bits: int = 8, **options: Any) -> QuantConfig:
-        """Our best: Degree-Quant with moving percentiles and a mask-aware MLP."""
+        """Our best: Degree-Quant whose ranges are learned, and whose mask ends half way through training."""
         return cls.preset("dq-plus", bits, **options)
 
     @classmethod

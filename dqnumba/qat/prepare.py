@@ -36,6 +36,9 @@ class QuantizedModel(nn.Module):
         Dotted site name -> quantizer, in the order of execution. A shared quantizer appears under both names.
     sites : dict
         Dotted site name -> row of the table of sites.
+    planned_passes : int or None
+        Training passes that are to come in all, which ``mask_until`` is a share of; :func:`dqnumba.fit` sets it. None,
+        as in a loop that knows no end, draws masks in every pass.
     """
 
     def __init__(self, model: nn.GNN, config: QuantConfig) -> None:
@@ -44,7 +47,8 @@ class QuantizedModel(nn.Module):
         self.quantizers: dict[str, Any] = {}
         self.sites: dict[str, Site] = {}
         self._probability: tuple[Any, NDArray] | None = None
-        self._passes = np.zeros(1, np.int64)  # of training; counted where the configuration asks for it
+        self.planned_passes: int | None = None
+        self._passes = np.zeros(1, np.int64)  # of training so far; counted where the configuration asks for it
 
     def parameters(self) -> dict[str, ag.Tensor]:
         """Parameters of the float model, under its own names, and learned ranges as ``quantizer.<site>.log_factor``."""
@@ -82,7 +86,7 @@ class QuantizedModel(nn.Module):
             return ctx
         passes, config = int(self._passes[0]), self.config
         ctx.rounding = passes >= config.delay
-        if config.masked and (config.mask_passes is None or passes < config.mask_passes):
+        if config.masked and not self._mask_ended(passes):
             probability = self._protection(graph)
             ctx.protected = draw_mask(probability, rng)
             if self.config.mask_per_layer:
@@ -92,7 +96,11 @@ class QuantizedModel(nn.Module):
 
     @property
     def _counts_passes(self) -> bool:
-        return self.config.delay > 0 or self.config.mask_passes is not None
+        return self.config.delay > 0 or self.config.mask_until < 1.0
+
+    def _mask_ended(self, passes: int) -> bool:
+        until = self.config.mask_until
+        return until < 1.0 and self.planned_passes is not None and passes >= until * self.planned_passes
 
     def _protection(self, graph: Any) -> NDArray[np.float64]:
         if self._probability is None or self._probability[0] is not graph:

@@ -48,6 +48,8 @@ def _loss(kind: str, outputs: Tensor, wanted: np.ndarray, index: np.ndarray | No
 class NodeTask:
     """Nodes (or the graphs of one batch) of a single graph: one loss an epoch, over the rows of the training split."""
 
+    passes_per_epoch = 1
+
     def __init__(self, data: Any, splits: Mapping[str, np.ndarray], batch_size: int) -> None:
         self.data, self.splits = data, splits
         self.kind = task_of(data)
@@ -75,6 +77,11 @@ class GraphTask:
         self.data, self.splits, self.batch_size = data, splits, int(batch_size)
         self.kind = data.task
         self._validation: list | None = None
+
+    @property
+    def passes_per_epoch(self) -> int:
+        """Mini-batches of an epoch; the last may be smaller."""
+        return -(-len(self.splits["train"]) // self.batch_size)
 
     @property
     def has_validation(self) -> bool:

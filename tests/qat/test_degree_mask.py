@@ -133,16 +133,25 @@ def test_one_mask_for_all_layers_unless_asked():
         assert differ == 0 if not per_layer else differ > 5
 
 
-def test_the_mask_ends_after_its_passes_and_the_count_goes_on_after_a_break():
+def test_the_mask_ends_after_its_share_and_the_count_goes_on_after_a_break():
     graph = star()
-    qmodel, _ = prepared(graph=graph, low=1.0, high=1.0, train=False, mask_passes=2)
-    rng = np.random.default_rng(0)
-    masks = [qmodel._context(graph, True, rng, observe=True).protected]
+
+    def ending(planned):
+        qmodel, _ = prepared(graph=graph, low=1.0, high=1.0, train=False, mask_until=0.5)
+        qmodel.planned_passes = planned
+        return qmodel
+
+    def masks(qmodel, passes):
+        rng = np.random.default_rng(0)
+        return [qmodel._context(graph, True, rng, observe=True).protected is not None for _ in range(passes)]
+
+    qmodel, twin = ending(5), ending(5)
+    assert masks(qmodel, 1) == [True]
     qmodel._context(graph, False, None, observe=True)  # an evaluation pass does not count
-    twin, _ = prepared(graph=graph, low=1.0, high=1.0, train=False, mask_passes=2)
     twin.load_state_dict(qmodel.state_dict())
-    masks += [twin._context(graph, True, rng, observe=True).protected for _ in range(2)]
-    assert masks[0].all() and masks[1].all() and masks[2] is None
+    assert masks(twin, 4) == [True, True, False, False]
+    assert masks(ending(None), 3) == [True] * 3, "nobody said when training ends"
+    assert masks(ending(0), 1) == [False]
     assert "quantizer.passes" not in prepared(graph=graph)[0].state_dict(), "nothing is counted without a need"
 
 

@@ -19,7 +19,7 @@ BAD = {
     "mask_per_layer": ("x", "True or False"), "weight_noise": (0, r"\(0, 1\]"),
     "dropout_order": ("after", "inside, before"), "input_bits": (17, "2 to 16"),
     "collapse_fallback": (0, "True or False"), "learned_range": (1, "True or False"),
-    "delay": (-1, "training passes, 0 or more"), "mask_passes": (2.5, "training passes, 0 or more"),
+    "delay": (-1, "training passes, 0 or more"), "mask_until": (1.5, r"\[0, 1\]"),
 }  # fmt: skip
 MASK = {"mask_low": 0.1, "mask_high": 0.2}
 
@@ -34,7 +34,7 @@ def test_bad_values_name_what_is_allowed(name):
     good = MASK if name.startswith("mask_") else {}
     with pytest.raises(ConfigError, match=rf"{name}={value!r}.*{allowed}"):
         QuantConfig(**(good | {name: value}))
-    if name not in ("percentile", "weight_noise", "input_bits", "mask_low", "mask_high", "mask_passes"):
+    if name not in ("percentile", "weight_noise", "input_bits", "mask_low", "mask_high"):
         with pytest.raises(ConfigError, match=name):
             QuantConfig(**(good | {name: None}))
 
@@ -46,7 +46,7 @@ def test_bits_are_whole_numbers(name, value):
         QuantConfig(**{name: value})
 
 
-@pytest.mark.parametrize("name", ["percentile", "momentum", "mask_low", "mask_high", "weight_noise"])
+@pytest.mark.parametrize("name", ["percentile", "momentum", "mask_low", "mask_high", "mask_until", "weight_noise"])
 @pytest.mark.parametrize("value", ["x", float("nan"), float("inf"), [0.1], True])
 def test_shares_are_numbers(name, value):
     with pytest.raises(ConfigError, match=name):

@@ -148,6 +148,20 @@ def test_stopping_and_resuming_gives_the_same_bits(kind):
     assert len(resumed.state.seconds) == 12
 
 
+@pytest.mark.parametrize(("kind", "passes"), [("node", 3), ("graph", 15)])
+def test_the_model_is_told_how_many_passes_are_planned(kind, passes):
+    class Counting(Toy):
+        planned_passes, passes = None, 0
+
+        def __call__(self, graph, *, training=False, rng=None):
+            self.passes += training
+            return super().__call__(graph, training=training, rng=rng)
+
+    data, model = (node_graph(), Counting(5, 3)) if kind == "node" else (ToySet(), Counting(3, 1))
+    fit(model, data, epochs=3, batch_size=4)
+    assert model.planned_passes == model.passes == passes
+
+
 def test_regression_selects_the_smallest_error():
     data, model = ToySet(), Toy(3, 1)
     result = fit(model, data, epochs=15, lr=0.05, batch_size=6)
