@@ -27,7 +27,7 @@ ARROWS = {
     "qat": _FLOAT | {"autograd", "nn"},
     "train": _FLOAT | {"files", "autograd", "nn", "qat"},
     "convert": {"errors", "graph", "quant", "infer", "autograd", "nn", "qat"},
-    "data": {"errors", "graph"},
+    "data": {"errors", "files", "graph"},
     "estimator": {"errors", "graph", "qat", "train", "convert", "infer"},
     # Runs what the others made and shows it; nothing but the command line knows it.
     "report": {"errors", "graph", "infer", "nn", "qat", "train", "convert"},

@@ -7,30 +7,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .common import (
-    add_output_options,
-    add_run_options,
-    add_seed,
-    add_source_options,
-    count,
-    emit,
-    note,
-    source_from,
-    table,
-)
+from .common import emit, note, source_from, table
+from .options import add_output_options, add_run_options, add_source_options, count
 
-HELP = "Time a model file on a graph, or on one graph and a batch of a data set; per backend and number of threads."
+HELP = "Time a model file on a graph, or on one graph and a batch of a data set."
+MORE = "Each backend runs on one thread and on all of them."
+EXAMPLES = ("dqnumba bench F.safetensors --dataset cora", "dqnumba bench F.safetensors --graph g.npz --plot times.svg")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="F.safetensors", help="a model file")
-    add_source_options(parser)
-    parser.add_argument("--repeats", type=count, default=15, metavar="N", help="samples of each (default: 15)")
-    parser.add_argument("--batch", type=count, default=128, metavar="N", help="graphs in a batch (default: 128)")
-    parser.add_argument("--plot", metavar="FILE.svg|png", help="draw the times there")
-    add_seed(parser, default=None)
+    data = add_source_options(parser, seed="0")
+    data.add_argument("--batch", type=count, default=128, metavar="N", help="graphs in a batch (default: 128)")
+    parser.add_argument("--repeats", type=count, default=15, metavar="N", help="samples of each time (default: 15)")
     add_run_options(parser)
-    add_output_options(parser)
+    output = add_output_options(parser)
+    output.add_argument("--plot", metavar="F.svg|F.png", help="draw the times there")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""What the verbs share: options, progress, output, and the data that the options name."""
+"""What the verbs share when they run: progress, output, and the data that the options name."""
 
 from __future__ import annotations
 
@@ -9,59 +9,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 __all__ = [
-    "add_output_options",
-    "add_run_options",
-    "add_seed",
-    "add_source_options",
-    "count",
     "emit",
+    "make_meter",
     "make_progress",
     "note",
     "source_from",
     "table",
 ]
-
-
-def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """``--json`` and ``--quiet``."""
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else")
-    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
-
-
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """``--threads`` and ``--backend``."""
-    parser.add_argument(
-        "--threads", type=count, metavar="N", help="threads of the compiled kernels (default: all cores)"
-    )
-    parser.add_argument("--backend", metavar="NAME", help="kernels of the integer program, e.g. numba or reference")
-
-
-def add_seed(parser: argparse.ArgumentParser, *, default: int | None = 0) -> None:
-    """``--seed``."""
-    parser.add_argument("--seed", type=int, default=default, metavar="N", help="seed of everything random (default: 0)")
-
-
-def add_source_options(parser: argparse.ArgumentParser) -> None:
-    """``--dataset | --graph``, ``--split`` and ``--fold``."""
-    data = parser.add_mutually_exclusive_group()
-    data.add_argument("--dataset", metavar="NAME", help="a registered data set; `dqnumba data list` names them")
-    data.add_argument(
-        "--graph", metavar="PATH", help="your own: an npz, an edge list (CSV, TSV), a folder with edges.csv and "
-        "nodes.csv, or a folder of graphs; docs/graphs.md describes them"
-    )  # fmt: skip
-    parser.add_argument("--nodes", metavar="FILE", help="table of nodes beside an edge list")
-    both = parser.add_mutually_exclusive_group()
-    both.add_argument("--directed", action="store_const", const=True, help="keep the edges of a graph file as listed")
-    both.add_argument("--undirected", action="store_const", const=False, dest="directed",
-                      help="take each in both directions (default: as the format says)")  # fmt: skip
-    parser.add_argument("--features", choices=("degree", "one_hot_degree", "constant"),
-                        help="make features for a graph file without any")  # fmt: skip
-    parser.add_argument("--unweighted", action="store_const", const=True, help="leave out the edge weights")
-    parser.add_argument("--split", choices=("public", "random", "stratified", "uniform", "planetoid"),
-                        help="public: the data's own (default); random or stratified: 60/20/20 of each class; uniform: "
-                        "60/20/20 of all; planetoid: 20 of each class, 500, 1000")  # fmt: skip
-    parser.add_argument("--fold", type=int, metavar="K", help="fold of a data set of graphs without a fixed split; "
-                        "which split of a file with several")  # fmt: skip
 
 
 def source_from(args: argparse.Namespace, defaults: dict[str, Any] | None = None) -> Any:
@@ -87,14 +41,6 @@ def source_from(args: argparse.Namespace, defaults: dict[str, Any] | None = None
     return Source(**defaults)
 
 
-def count(text: str) -> int:
-    """An argparse type: a whole number, at least 1."""
-    value = int(text) if text.lstrip("+-").isdigit() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return value
-
-
 def make_progress(args: argparse.Namespace) -> Callable[[Iterable, str, int], Iterable] | None:
     """Progress on stderr through tqdm; None with ``--quiet``.
 
@@ -105,15 +51,29 @@ def make_progress(args: argparse.Namespace) -> Callable[[Iterable, str, int], It
         return None
     from tqdm import tqdm
 
-    if sys.stderr.isatty():
-        look: dict[str, Any] = {"file": sys.stderr, "leave": False, "delay": 2, "mininterval": 0.3}
-    else:
-        look = {"file": _Lines(), "leave": False, "delay": 2, "mininterval": 30, "maxinterval": 60, "ncols": 72}
+    look = _look()
 
     def progress(iterable: Iterable, desc: str, total: int) -> Iterable:
         return tqdm(iterable, desc=desc, total=total, **look)
 
     return progress
+
+
+def make_meter(args: argparse.Namespace) -> Callable[..., Any] | None:
+    """Progress of a download in bytes, of the same look; None with ``--quiet``."""
+    if args.quiet:
+        return None
+    from functools import partial
+
+    from tqdm import tqdm
+
+    return partial(tqdm, unit="B", unit_scale=True, **_look())
+
+
+def _look() -> dict[str, Any]:
+    if sys.stderr.isatty():
+        return {"file": sys.stderr, "leave": False, "delay": 2, "mininterval": 0.3}
+    return {"file": _Lines(), "leave": False, "delay": 2, "mininterval": 30, "maxinterval": 60, "ncols": 72}
 
 
 class _Lines:

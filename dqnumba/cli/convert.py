@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from .common import add_output_options, emit
+from .common import emit
+from .options import add_out, add_output_options
 
-HELP = "Convert a train file (F.train.safetensors) into an integer program."
+HELP = "Convert a train file into an integer program."
+MORE = "`dqnumba train` does so at its end; this is for train files of runs that were stopped, or of other versions."
+EXAMPLES = ("dqnumba convert F.train.safetensors -o F.safetensors",)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="F.train.safetensors", help="written by `dqnumba train --out F.safetensors`")
-    parser.add_argument("--out", required=True, metavar="F.safetensors", help="the model file to write")
-    add_output_options(parser)
+    parser.add_argument("file", metavar="F.train.safetensors", help="written by `dqnumba train -o F.safetensors`")
+    add_out(add_output_options(parser), "F.safetensors", "the model file to write", required=True)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,22 +6,40 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .common import add_output_options, emit, make_progress, table
+from .common import emit, make_meter, make_progress, table
+from .options import add_output_options, add_verb
 
-HELP = "List data sets, describe one, or fetch one."
+HELP = "List the data sets, describe one or a graph file, or download one."
+EXAMPLES = ("dqnumba data list", "dqnumba data info g.npz", "dqnumba data fetch cora")
+
+
+class _List:
+    HELP = "List the data sets: where their files are, how large, of which licence and source."
+    EXAMPLES = ("dqnumba data list", "dqnumba data list --json")
+
+
+class _Info:
+    HELP = "Load a data set, or the graph at a path, and print its sizes."
+    EXAMPLES = ("dqnumba data info cora", "dqnumba data info g.npz")
+
+
+class _Fetch:
+    HELP = "Make all files of a data set present, and compare them with their SHA-256."
+    MORE = "A download that was interrupted goes on where it stopped."
+    EXAMPLES = ("dqnumba data fetch cora",)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for name, text in (
-        ("list", "names, and where their files are"),
-        ("info", "load a data set, or the graph at a path, and print its sizes"),
-        ("fetch", "make all files of a data set present and check them"),
+    actions = parser.add_subparsers(title="actions", dest="action", required=True, metavar="ACTION")
+    for name, action, metavar, text in (
+        ("list", _List, None, None),
+        ("info", _Info, "NAME|PATH", "a name that `dqnumba data list` shows, or the path of a graph"),
+        ("fetch", _Fetch, "NAME", "a name that `dqnumba data list` shows"),
     ):
-        action = verbs.add_parser(name, help=text, description=text)
-        if name != "list":
-            action.add_argument("name", metavar="NAME" if name == "fetch" else "NAME|PATH")
-        add_output_options(action)
+        subparser = add_verb(actions, name, action)
+        if metavar is not None:
+            subparser.add_argument("name", metavar=metavar, help=text)
+        add_output_options(subparser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,20 +48,45 @@ def run(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace) -> int:
     from ..data import available
+
+    sets = [_entry(name) for name in available()]
+    emit(args, {"datasets": sets}, lambda: _listing(sets))
+    return 0
+
+
+def _entry(name: str) -> dict[str, Any]:
+    """What the registry and the disk say of a set, as JSON types."""
     from ..data.registry import raw_folder, registry
 
-    sets = []
-    for name in available():
-        entry = registry().get(name)
-        if entry is None:
-            sets.append({"name": name, "title": "made on the spot, no file", "present": True, "folder": None})
-            continue
-        folder, _ = raw_folder(name)
-        present = all((folder / file["name"]).is_file() for file in entry["files"])
-        sets.append({"name": name, "title": entry["title"], "present": present, "folder": str(folder)})
-    rows = [["name", "files", "title"]] + [[s["name"], "yes" if s["present"] else "no", s["title"]] for s in sets]
-    emit(args, {"datasets": sets}, table(rows, left=3))
-    return 0
+    entry = registry().get(name)
+    if entry is None:
+        return {"name": name, "title": "made on the spot, no file", "present": True, "folder": None, "bytes": 0,
+                "licence": None, "homepage": None, "files": []}  # fmt: skip
+    folder, _ = raw_folder(name)
+    files = []
+    for file in entry["files"]:
+        known = {key: file.get(key) for key in ("name", "bytes", "sha256", "url")}
+        files.append(known | {"present": (folder / file["name"]).is_file()})
+    sizes = [file["bytes"] for file in files]
+    return {
+        "name": name, "title": entry["title"], "present": all(file["present"] for file in files),
+        "folder": str(folder), "bytes": None if None in sizes else sum(sizes), "licence": entry["licence"],
+        "homepage": entry["homepage"], "files": files,
+    }  # fmt: skip
+
+
+def _listing(sets: list[dict[str, Any]]) -> str:
+    rows = [["name", "files", "MB", "title, licence, source"]]
+    for known in sets:
+        count = sum(file["present"] for file in known["files"])
+        state = "yes" if known["present"] else f"{count} of {len(known['files'])}" if count else "no"
+        if not known["present"] and not all(file["url"] for file in known["files"]):
+            state += ", no address"
+        size = "?" if known["bytes"] is None else f"{known['bytes'] / 1e6:.2f}" if known["bytes"] else ""
+        rows.append([known["name"], state, size, known["title"]])
+        rows += [["", "", "", known[key]] for key in ("licence", "homepage") if known[key]]
+    folder = next(known["folder"] for known in sets if known["folder"])
+    return table(rows, left=4) + f"\n\nfiles are in {Path(folder).parents[1]}, in a folder NAME/raw each"
 
 
 def _info(args: argparse.Namespace) -> int:
@@ -78,16 +121,26 @@ def _fetch(args: argparse.Namespace) -> int:
 
     if args.name not in available():
         raise ConfigError(f"Unknown data set {args.name!r}; there are {', '.join(available())}.")
-    files = registry().get(args.name, {}).get("files", [])
-    progress = make_progress(args)
-    wanted = files if progress is None else progress(files, f"fetch {args.name}", len(files))
-    paths = [str(fetch(args.name, file["name"])) for file in wanted]
-    emit(
-        args,
-        {"name": args.name, "files": paths},
-        "\n".join(paths) or f"{args.name} is made on the spot; there is no file.",
-    )
+    before = {file["name"]: file["present"] for file in _entry(args.name)["files"]}
+    files = []
+    for file in registry().get(args.name, {}).get("files", []):
+        path = fetch(args.name, file["name"], meter=make_meter(args))
+        files.append({
+            "name": file["name"], "path": str(path), "bytes": path.stat().st_size,
+            "downloaded": not before[file["name"]], "checked": "sha256" in file,
+        })  # fmt: skip
+    emit(args, {"name": args.name, "files": files}, lambda: _fetched(args.name, files))
     return 0
+
+
+def _fetched(name: str, files: list[dict[str, Any]]) -> str:
+    if not files:
+        return f"{name} is made on the spot; there is no file."
+    rows: list[list[Any]] = [["file", "", "SHA-256", "bytes"]]
+    for file in files:
+        state = "downloaded" if file["downloaded"] else "was there"
+        rows.append([file["path"], state, "right" if file["checked"] else "none known", f"{file['bytes']:,}"])
+    return table(rows, left=3)
 
 
 def _describe(name: str, data: Any) -> dict[str, Any]:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .common import add_output_options, add_run_options, add_seed, emit, make_progress, note, table
+from .common import emit, make_progress, note, table
+from .options import add_output_options, add_run_options, add_seed, count
 
-HELP = "Train FP32, plain QAT and Degree-Quant at INT8 and INT4 on the embedded graph and compare them."
+HELP = "Train FP32, plain QAT and Degree-Quant at INT8 and INT4 on a graph that is built in, and compare them."
+EXAMPLES = ("dqnumba demo", "dqnumba demo --model gcn --json")
 _RUNS = (("fp32", 32), ("qat", 8), ("dq", 8), ("qat", 4), ("dq", 4))
 _TITLES = {"fp32": "FP32", "qat": "QAT", "dq": "Degree-Quant"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", choices=("gcn", "gat", "gin", "sage"), default="gin", help="default: gin")
-    parser.add_argument("--epochs", type=int, metavar="N", help="default: from the recipe")
-    add_seed(parser)
+    group = parser.add_argument_group("training")
+    group.add_argument("--model", choices=("gcn", "gat", "gin", "sage"), default="gin",
+                       help="architecture (default: gin)")  # fmt: skip
+    group.add_argument("--epochs", type=count, metavar="N", help="passes over the data (default: the recipe's)")
+    add_seed(group)
     add_run_options(parser)
     add_output_options(parser)
 

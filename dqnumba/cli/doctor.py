@@ -8,9 +8,11 @@ import os
 import platform
 from typing import Any
 
-from .common import add_output_options, emit, table
+from .common import emit, table
+from .options import add_output_options
 
 HELP = "Show versions, processor, instruction sets, backend, threads, and where data and compiled kernels are kept."
+EXAMPLES = ("dqnumba doctor",)
 _PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "networkx", "safetensors", "tqdm", "pooch", "scikit-image",
              "matplotlib", "threadpoolctl")  # fmt: skip
 # Of the features that Numba compiles for, those that the kernels or people care for.

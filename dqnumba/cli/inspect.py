@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .common import add_output_options, emit
+from .common import emit
+from .options import add_output_options
 
 HELP = "Print the program of a model file: each step with shapes, scale, zero point, multiplier, shift and bytes."
+EXAMPLES = ("dqnumba inspect F.safetensors",)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

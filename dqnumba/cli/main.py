@@ -14,7 +14,9 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
+
+from .options import WRONG_USE, add_verb, main_parser
 
 __all__ = ["build_parser", "main"]
 
@@ -22,30 +24,34 @@ VERBS = (
     "demo", "data", "train", "quantize", "convert", "run", "inspect", "verify", "report", "bench", "warmup", "doctor",
 )  # fmt: skip
 MOST_LINES = 3
-WRONG_USE = 2
-
-
-class _Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors take two lines instead of a page of usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(WRONG_USE, f"{self.prog}: error: {message}\nSee `{self.prog} --help`.\n")
+_REMEDIES = {
+    "train": "; `dqnumba train --resume` goes on from the train file, if there is one",
+    "data": "; the same command goes on where a download stopped",
+}
+_EPILOG = """\
+exit codes:
+  0    done
+  1    a check failed (verify, quantize)
+  2    wrong use or bad input; stderr says what to do
+  130  interrupted
+"""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command. Nothing heavy is imported: ``--help`` is instant."""
     from .. import __version__
 
-    parser = _Parser(
-        prog="dqnumba",
-        description="Degree-Quant on NumPy and Numba: train a quantized graph neural network, convert it to an integer "
-        "program, run that on a CPU. Start with `dqnumba demo`.",
+    parser = main_parser(
+        "Degree-Quant on NumPy and Numba: train a quantized graph neural network, convert it to an integer program, "
+        "run that on a CPU. Start with `dqnumba demo`.",
+        _EPILOG,
     )
-    parser.add_argument("--version", action="version", version=f"dqnumba {__version__}")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    parser.add_argument("--version", action="version", version=f"dqnumba {__version__}",
+                        help="show the version and exit")  # fmt: skip
+    verbs = parser.add_subparsers(title="verbs", dest="verb", required=True, metavar="VERB")
     for name in VERBS:
         verb = _verb(name)
-        verb.configure(verbs.add_parser(name, help=verb.HELP, description=verb.HELP))
+        verb.configure(add_verb(verbs, name, verb))
     return parser
 
 
@@ -74,10 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _fail(args, "Out of memory. Use a smaller --hidden or --limit, or a machine with more memory.")
     except KeyboardInterrupt:
-        remedy = (
-            "; `dqnumba train --resume` goes on from the train file, if there is one" if args.verb == "train" else ""
-        )
-        sys.stderr.write(f"\ndqnumba {args.verb}: interrupted{remedy}.\n")
+        sys.stderr.write(f"\ndqnumba {args.verb}: interrupted{_REMEDIES.get(args.verb, '')}.\n")
         return 130
 
 

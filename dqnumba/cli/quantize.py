@@ -7,23 +7,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .common import (
-    add_output_options,
-    add_run_options,
-    add_seed,
-    add_source_options,
-    count,
-    emit,
-    make_progress,
-    note,
-    source_from,
-    table,
-)
+from .common import emit, make_progress, note, source_from, table
+from .options import add_out, add_output_options, add_run_options, add_source_options, count
 
-HELP = (
-    "Quantize a trained model without training: a PyG state dict (safetensors) or a train file of dqnumba, with ranges "
-    "seen on a graph. Exit code 1 if the integer program fails its verification."
+HELP = "Quantize a trained model without training it, with ranges that are seen on a graph, and verify the result."
+MORE = "The model is a PyG state dict saved as safetensors, or a train file; docs/import.md is the guide."
+EXAMPLES = (
+    "dqnumba quantize weights.safetensors --graph g.npz -o F.safetensors",
+    "dqnumba quantize F.train.safetensors --dataset cora --bits 4 --ranges mse --weights mse",
 )
+EXITS = "0 done, 1 the integer program fails its verification, 2 wrong use or bad input"
 _YES_NO = {"yes": True, "no": False}
 _IMPORT = ("readout", "act", "order", "norm_eps", "concat")  # None where not given
 _FLAGS = {"act_first": ("act_first", True), "no_bias": ("bias", False)}
@@ -31,21 +24,8 @@ _FLAGS = {"act_first": ("act_first", True), "no_bias": ("bias", False)}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="WEIGHTS.safetensors", help="a PyG state dict, or F.train.safetensors")
-    add_source_options(parser)
-    parser.add_argument("--limit", type=count, metavar="N", help="look at N training graphs only")
-    parser.add_argument("--bits", type=int, default=8, metavar="B", help="2 to 8, of weights and activations (8)")
-    parser.add_argument("--weight-bits", type=int, metavar="B", help="of weights, where they differ")
-    parser.add_argument("--activation-bits", type=int, metavar="B", help="of activations, where they differ")
-    parser.add_argument(
-        "--ranges", choices=("percentile", "ema", "minmax", "mse"), default="percentile",
-        help="range rule of activations; mse: least squared error (default: percentile)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--weights", choices=("full", "mse"), default="full",
-        help="range of weights, per channel; mse: least squared error of the product (default: full)",
-    )  # fmt: skip
-    parser.add_argument("--no-bias-correction", action="store_true", help="leave the biases as they are")
-    parser.add_argument("--sites", choices=("fused", "paper"), default="fused", help="where values are rounded")
+    data = add_source_options(parser, seed="0")
+    data.add_argument("--limit", type=count, metavar="N", help="look at N training graphs (default: all)")
     given = parser.add_argument_group("what a state dict does not say")
     given.add_argument("--readout", choices=("sum", "mean", "max"), help="pooling of a graph task")
     given.add_argument("--act", metavar="NAME", help="activation between layers; only relu is possible")
@@ -53,12 +33,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
     given.add_argument("--no-bias", action="store_true", help="the layers were built with bias=False")
     given.add_argument("--concat", choices=tuple(_YES_NO), help="the last GATConv puts its heads side by side")
     given.add_argument("--order", metavar="A,B,...", help="names of the convolutions in the order of execution")
-    given.add_argument("--norm-eps", type=float, metavar="X", help="eps of the normalizations (1e-5)")
-    given.add_argument("--expect", metavar="OUTPUTS.npy", help="outputs of your model on these data, to be compared")
-    parser.add_argument("--out", metavar="F.safetensors", help="write the program; F.train.safetensors goes beside it")
-    add_seed(parser, default=None)
+    given.add_argument("--norm-eps", type=float, metavar="X", help="eps of the normalizations (default: 1e-5)")
+    given.add_argument("--expect", metavar="F.npy", help="outputs of your model on these data, to be compared")
+    quantization = parser.add_argument_group("quantization")
+    quantization.add_argument("--bits", type=int, default=8, metavar="B",
+                              help="2 to 8, of weights and activations (default: 8)")  # fmt: skip
+    quantization.add_argument("--weight-bits", type=int, metavar="B", help="of weights, where they differ")
+    quantization.add_argument("--activation-bits", type=int, metavar="B", help="of activations, where they differ")
+    quantization.add_argument("--sites", choices=("fused", "paper"), default="fused",
+                              help="where values are rounded (default: fused)")  # fmt: skip
+    quantization.add_argument("--ranges", choices=("percentile", "ema", "minmax", "mse"), default="percentile",
+                              help="range rule of activations; mse: least squared error (default: "
+                              "percentile)")  # fmt: skip
+    quantization.add_argument("--weights", choices=("full", "mse"), default="full",
+                              help="range of weights, per channel; mse: least squared error of the product (default: "
+                              "full)")  # fmt: skip
+    quantization.add_argument("--no-bias-correction", action="store_true", help="leave the biases as they are")
     add_run_options(parser)
-    add_output_options(parser)
+    add_out(add_output_options(parser), "F.safetensors", "write the program there, and F.train.safetensors beside it")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,36 +6,23 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .common import (
-    add_output_options,
-    add_run_options,
-    add_seed,
-    add_source_options,
-    count,
-    emit,
-    make_progress,
-    source_from,
-    table,
-)
+from .common import emit, make_progress, source_from, table
+from .options import add_out, add_output_options, add_run_options, add_source_options, count
 
-HELP = (
-    "Write a page about a model file: accuracy, confusion, bytes and latency against float, sites, error against "
-    "in-degree, the program as a graph."
-)
+HELP = "Write a page about a model file: accuracy, bytes and latency against float, sites, in-degree, the program."
+MORE = "The page is one HTML file that needs no network; docs/report.md describes it."
+EXAMPLES = ("dqnumba report F.safetensors --dataset cora -o report.html",)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="F.safetensors", help="a model file")
-    add_source_options(parser)
-    parser.add_argument("-o", "--out", metavar="F.html", help="the page (default: F.html beside the model file)")
-    parser.add_argument(
-        "--against", metavar="F.train.safetensors", help="what to compare with (default: the train file beside FILE)"
-    )
+    parser.add_argument("--against", metavar="F.train.safetensors",
+                        help="what to compare with (default: the train file beside the model file)")  # fmt: skip
     parser.add_argument("--repeats", type=count, default=15, metavar="N", help="samples of each time (default: 15)")
-    parser.add_argument("--limit", type=count, metavar="N", help="look at the first N graphs of a data set only")
-    add_seed(parser, default=None)
+    data = add_source_options(parser, seed="that of the train file")
+    data.add_argument("--limit", type=count, metavar="N", help="look at N graphs of a data set (default: all)")
     add_run_options(parser)
-    add_output_options(parser)
+    add_out(add_output_options(parser), "F.html", "the page (default: F.html beside the model file)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,20 +7,20 @@ import io
 import time
 from typing import Any
 
-from .common import add_output_options, add_run_options, add_seed, add_source_options, emit, make_progress, source_from
+from .common import emit, make_progress, source_from
+from .options import add_out, add_output_options, add_run_options, add_source_options
 
 HELP = "Run a model file on a graph or data set: predictions, and the accuracy where labels are known."
+EXAMPLES = ("dqnumba run F.safetensors --dataset cora", "dqnumba run F.safetensors --graph g.npz -o predictions.npz")
 _SHOWN = 10
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="F.safetensors", help="a model file")
-    add_source_options(parser)
-    parser.add_argument("--out", metavar="PREDICTIONS.npz", help="write indices, predictions and outputs there "
-                        "(and ids of nodes and names of classes, of a graph from tables)")  # fmt: skip
-    add_seed(parser, default=None)
+    add_source_options(parser, seed="0")
     add_run_options(parser)
-    add_output_options(parser)
+    add_out(add_output_options(parser), "F.npz", "write indices, predictions and outputs there (and ids of nodes and "
+            "names of classes, of a graph from tables)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:

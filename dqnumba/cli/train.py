@@ -6,20 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .common import (
-    add_output_options,
-    add_run_options,
-    add_seed,
-    add_source_options,
-    count,
-    emit,
-    make_progress,
-    note,
-    source_from,
-    table,
-)
+from .common import emit, make_progress, note, source_from, table
+from .options import add_out, add_output_options, add_run_options, add_seed, add_source_options, count
 
 HELP = "Train a model on a data set or graph file, convert it to an integer program and score both."
+MORE = "What is printed is the record of the run; hyper-parameters come from the recipe of the data set and model."
+EXAMPLES = (
+    "dqnumba train --dataset cora --model gin --bits 4 -o F.safetensors",
+    "dqnumba train --graph g.npz --split random --method qat --json",
+    "dqnumba train --resume -o F.safetensors --epochs 400",
+)
 
 # Options that stand for a key of the recipe.
 _RECIPE_OPTIONS = {"epochs": "epochs", "lr": "lr", "hidden": "hidden_channels", "dropout": "dropout"}
@@ -27,32 +23,32 @@ _DEFAULTS = {"model": "gcn", "method": "dq", "bits": 8, "sites": "fused", "seed"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    add_source_options(parser)
-    parser.add_argument("--limit", type=count, metavar="N", help="keep only N training items")
-    parser.add_argument("--model", choices=("gcn", "gat", "gin", "sage"), help="default: gcn")
-    parser.add_argument(
-        "--method",
-        choices=("fp32", "ptq", "qat", "nqat", "dq", "dq-plus"),
-        help="default: dq, the paper's Degree-Quant",
-    )
-    parser.add_argument("--bits", type=int, metavar="B", help="2 to 8, of weights and activations (default: 8)")
-    parser.add_argument("--weight-bits", type=int, metavar="B", help="of weights, where they differ")
-    parser.add_argument("--activation-bits", type=int, metavar="B", help="of activations, where they differ")
-    parser.add_argument("--sites", choices=("fused", "paper"), help="where values are rounded (default: fused)")
-    parser.add_argument("--epochs", type=int, metavar="N", help="this and the next three: default from the recipe")
-    parser.add_argument("--lr", type=float, metavar="X", help="learning rate")
-    parser.add_argument("--hidden", type=int, metavar="N", help="width of the hidden layers (GAT: over all heads)")
-    parser.add_argument("--dropout", type=float, metavar="P", help="dropout probability")
-    parser.add_argument("--config", metavar="FILE.toml", help="a recipe that is laid over the shipped one")
-    parser.add_argument("--init", metavar="WEIGHTS", help="start from these: a train file, or a PyG state dict")
-    add_seed(parser, default=None)
-    parser.add_argument(
-        "-o", "--out", metavar="F.safetensors", help="write the model; F.train.safetensors goes beside it"
-    )
-    parser.add_argument("--resume", action="store_true", help="go on from the F.train.safetensors beside --out")
-    parser.add_argument("--plot", metavar="FILE.svg|png", help="draw the curves of loss and validation there")
+    data = add_source_options(parser)
+    data.add_argument("--limit", type=count, metavar="N", help="keep N training items (default: all)")
+    model = parser.add_argument_group("model")
+    model.add_argument("--model", choices=("gcn", "gat", "gin", "sage"), help="architecture (default: gcn)")
+    model.add_argument("--hidden", type=int, metavar="N",
+                       help="width of the hidden layers, GAT's over all heads (default: the recipe's)")  # fmt: skip
+    model.add_argument("--dropout", type=float, metavar="P", help="dropout probability (default: the recipe's)")
+    model.add_argument("--init", metavar="F.safetensors", help="start from these weights: a train file, or a PyG "
+                       "state dict")  # fmt: skip
+    quantization = parser.add_argument_group("quantization")
+    quantization.add_argument("--method", choices=("fp32", "ptq", "qat", "nqat", "dq", "dq-plus"),
+                              help="dq: the paper's Degree-Quant (default: dq)")  # fmt: skip
+    quantization.add_argument("--bits", type=int, metavar="B", help="2 to 8, of weights and activations (default: 8)")
+    quantization.add_argument("--weight-bits", type=int, metavar="B", help="of weights, where they differ")
+    quantization.add_argument("--activation-bits", type=int, metavar="B", help="of activations, where they differ")
+    quantization.add_argument("--sites", choices=("fused", "paper"), help="where values are rounded (default: fused)")
+    training = parser.add_argument_group("training")
+    training.add_argument("--epochs", type=int, metavar="N", help="passes over the data (default: the recipe's)")
+    training.add_argument("--lr", type=float, metavar="X", help="learning rate (default: the recipe's)")
+    training.add_argument("--config", metavar="F.toml", help="a recipe that is laid over the shipped one")
+    training.add_argument("--resume", action="store_true", help="go on from the train file beside --out")
+    add_seed(training, default=None)
     add_run_options(parser)
-    add_output_options(parser)
+    output = add_output_options(parser)
+    add_out(output, "F.safetensors", "write the model there, and F.train.safetensors beside it")
+    output.add_argument("--plot", metavar="F.svg|F.png", help="draw the curves of loss and validation there")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import argparse
 
-from .common import (
-    add_output_options,
-    add_run_options,
-    add_seed,
-    add_source_options,
-    count,
-    emit,
-    make_progress,
-    source_from,
-)
+from .common import emit, make_progress, source_from
+from .options import add_output_options, add_run_options, add_source_options, count
 
-HELP = (
-    "Check a model file: kernels against the reference, each site against fake quantization, and predictions over all. "
-    "Exit code 1 if a check fails."
-)
+HELP = "Check a model file: kernels against the reference, each site against fake quantization, and predictions."
+EXAMPLES = ("dqnumba verify F.safetensors --dataset cora",)
+EXITS = "0 all checks passed, 1 a check failed, 2 wrong use or bad input"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="F.safetensors", help="a model file")
-    add_source_options(parser)
-    parser.add_argument(
-        "--against", metavar="F.train.safetensors", help="what to compare with (default: the train file beside FILE)"
-    )
-    parser.add_argument("--limit", type=count, metavar="N", help="level 3 looks at the first N graphs only")
-    add_seed(parser, default=None)
+    parser.add_argument("--against", metavar="F.train.safetensors",
+                        help="what to compare with (default: the train file beside the model file)")  # fmt: skip
+    data = add_source_options(parser, seed="that of the train file")
+    data.add_argument("--limit", type=count, metavar="N", help="compare the predictions of N graphs (default: all)")
     add_run_options(parser)
     add_output_options(parser)
 

@@ -7,9 +7,11 @@ import itertools
 import time
 from typing import Any
 
-from .common import add_output_options, emit, make_progress
+from .common import emit, make_progress
+from .options import add_output_options
 
 HELP = "Compile the kernels of training and inference into the cache on disk."
+EXAMPLES = ("dqnumba warmup",)
 _MODELS = ("gcn", "gat", "gin", "sage")
 _WIDTHS = {"sparse": 16, "dense": 128, "graphs": 64, "small": 16}
 _RUNS = [(model, bits, kind) for model, bits, kind in itertools.product(_MODELS, (8, 4), _WIDTHS)

@@ -1,97 +1,174 @@
-"""Checked downloads through pooch (the extra ``data``)."""
+"""Checked downloads through pooch (the extra ``data``).
+
+Everything on its way lies in the folder ``downloads`` of the cache. A file gets its place and name in a data set only
+when all its bytes are there and are the registered ones, in one step. So a killed download leaves nothing that could be
+taken for a data file, and the next one goes on with what it left.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import tarfile
-import tempfile
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ..errors import DataError, MissingExtraError
+from ..files import whole_file
 from .registry import cache_folder, verify_file
+from .resume import Meter, ResumingDownloader
+
+try:
+    import fcntl
+except ImportError:  # Windows: each process has files of its own there
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["download", "extract_member"]
 
-_LIMIT = 1 << 30  # no registered file comes near 1 GiB; an archive member beyond it is refused
+_log = logging.getLogger("dqnumba")
+_LIMIT = 1 << 30  # no registered file comes near 1 GiB; an archive or a member beyond it is refused
 
 
-def download(entry: dict, target: Path) -> None:
-    """Fetch one registered file to ``target``, check it, and only then put it in its place.
+def download(entry: dict[str, Any], target: Path, *, meter: Meter | None = None) -> None:
+    """Fetch one registered file, check it, and only then put it to ``target``.
+
+    What an earlier download left is used; another process that fetches from the same address is waited for.
 
     Raises
     ------
     MissingExtraError
         If pooch is not installed.
     DataError
-        If the address cannot be reached or the bytes are not the registered ones.
+        If the address cannot be reached, the bytes are not the registered ones, or nothing can be written.
     """
     try:
         import pooch
     except ImportError:
         raise MissingExtraError(
-            f'downloading {target.name} needs pooch: pip install "dqnumba[data]"\n'
-            "or set DQNUMBA_DATA to a folder that holds the files"
+            f'Downloading {target.name} needs pooch: pip install "dqnumba[data]"\n'
+            "or set DQNUMBA_DATA to a folder that holds the files."
         ) from None
+    import requests
+
+    url, folder = entry["url"], cache_folder() / "downloads"
+    stem = f"{hashlib.sha256(url.encode()).hexdigest()[:12]}-{url.rsplit('/', 1)[-1]}"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        for needed in (folder, target.parent):
+            needed.mkdir(parents=True, exist_ok=True)
+        with _alone(folder / f"{stem}.lock", target.name) as alone:
+            if target.is_file():  # another process has fetched it while we waited
+                return verify_file(target, entry)
+            most = _LIMIT if "member" in entry else entry.get("bytes", _LIMIT)
+            mine = stem if alone else f"{stem}.{os.getpid()}"
+            downloader = ResumingDownloader(folder / f"{mine}.part", most=most, meter=meter, name=target.name)
+            fetched = folder / mine
+            if not fetched.is_file():
+                _log.info("downloading %s from %s", target.name, url)
+            _retrieve(pooch, url, fetched, downloader)
+            return _settle(fetched, entry, target, keep=alone and "member" in entry)
+    except requests.RequestException as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise DataError(
+            f"{target.name}: download from {url} failed: {reason}\n"
+            "Check the network and try again (what has arrived is kept), or set DQNUMBA_DATA to a folder that holds "
+            "the files."
+        ) from error
     except OSError as error:
-        raise DataError(f"cannot make {target.parent} ({error}); set DQNUMBA_CACHE_DIR to a writable folder") from error
-    url, member = entry["url"], entry.get("member")
-    # Several files can come from one archive, so archives are kept; a plain file gets a passing name.
-    key = hashlib.sha256(url.encode()).hexdigest()[:12]
-    place = cache_folder() / "downloads" if member else target.parent
-    name = f"{key}-{url.rsplit('/', 1)[-1]}"
+        raise DataError(
+            f"{target.name} cannot be written to {target.parent} through {folder}: {error.strerror or error}\n"
+            "Check the permissions and the free space, or set DQNUMBA_CACHE_DIR to another folder."
+        ) from error
+
+
+def _retrieve(pooch: Any, url: str, fetched: Path, downloader: ResumingDownloader) -> None:
     talk = pooch.get_logger()
     level = talk.level
     talk.setLevel("WARNING")  # it would print every address and hash; what matters is raised
     try:
-        fetched = Path(pooch.retrieve(url, known_hash=None, fname=name, path=place, progressbar=False))
-    except Exception as error:  # requests, urllib, OSError: whatever the transport raises
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise DataError(
-            f"{target.name}: download from {url} failed: {reason}\n"
-            "check the network, or set DQNUMBA_DATA to a folder that holds the files"
-        ) from error
+        pooch.retrieve(url, known_hash=None, fname=fetched.name, path=fetched.parent, downloader=downloader)
     finally:
         talk.setLevel(level)
-    handle, passing = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
-    os.close(handle)
+
+
+def _settle(fetched: Path, entry: dict[str, Any], target: Path, *, keep: bool) -> None:
+    """Check what was fetched and write ``target``; archives are kept, for several files can come from one."""
     try:
-        if member:
-            Path(passing).write_bytes(extract_member(fetched, member, entry.get("first_bytes")))
+        if "member" in entry:
+            content = extract_member(fetched, entry["member"], entry.get("first_bytes"))
         else:
-            os.replace(fetched, passing)
-        verify_file(Path(passing), entry)
-        os.replace(passing, target)
+            content = fetched.read_bytes()
+        _check(content, entry, target.name)
     except DataError:
-        fetched.unlink(missing_ok=True)  # a wrong archive must not stand in the way of the next try
+        fetched.unlink(missing_ok=True)  # it must not stand in the way of the next try
         raise
-    finally:
-        Path(passing).unlink(missing_ok=True)
+    with whole_file(target) as stream:
+        stream.write(content)
+    if not keep:
+        fetched.unlink(missing_ok=True)
+
+
+def _check(content: bytes, entry: dict[str, Any], name: str) -> None:
+    expected = entry.get("sha256")
+    if expected is None:
+        _log.warning("%s has no registered checksum; it is used unchecked", name)
+        return
+    got = hashlib.sha256(content).hexdigest()
+    if got != expected:
+        raise DataError(
+            f"{name}: what {entry['url']} sends is not the registered file; nothing was kept\n"
+            f"SHA-256 is {got} ({len(content):,} bytes), expected {expected} ({entry['bytes']:,} bytes)\n"
+            "Try again later, or put the file into a folder that DQNUMBA_DATA names."
+        )
+
+
+@contextmanager
+def _alone(path: Path, name: str) -> Iterator[bool]:
+    """Hold the lock ``path`` while the block runs; the system drops it when a process ends, however it ends.
+
+    Gives False where there are no such locks: then files must have names of their own.
+    """
+    with path.open("ab") as file:
+        held = False
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held = True
+            except BlockingIOError:
+                _log.info("another process fetches %s; waiting for it", name)
+                fcntl.flock(file, fcntl.LOCK_EX)
+                held = True
+            except OSError:  # some network file systems
+                pass
+        yield held
 
 
 def extract_member(archive: Path, member: str, first_bytes: int | None = None) -> bytes:
     """Return the bytes of the archive member whose path ends with ``member``; nothing is unpacked to disk."""
     limit = _LIMIT if first_bytes is None else first_bytes
+    content: bytes | None = None
 
     def matches(name: str) -> bool:
-        return [part for part in name.split("/") if part][-len(wanted):] == wanted
+        return [part for part in name.split("/") if part][-len(wanted) :] == wanted
 
     wanted = member.split("/")
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as opened:
                 name = next((n for n in opened.namelist() if matches(n)), None)
-                stream = opened.open(name) if name else None
-                content = stream.read(limit + 1) if stream else None
+                if name is not None:
+                    with opened.open(name) as stream:
+                        content = stream.read(limit + 1)
         else:
-            with tarfile.open(archive) as opened:
-                info = next((m for m in opened if m.isfile() and matches(m.name)), None)
-                stream = opened.extractfile(info) if info else None
-                content = stream.read(limit + 1) if stream else None
-    except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+            with tarfile.open(archive) as tar:
+                info = next((m for m in tar if m.isfile() and matches(m.name)), None)
+                file = tar.extractfile(info) if info is not None else None
+                content = file.read(limit + 1) if file is not None else None
+    except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error) as error:
         raise DataError(f"{archive}: not a readable archive ({error}); delete it and fetch it again") from error
     if content is None:
         raise DataError(f"{archive}: holds no member {member}; delete it and fetch it again")

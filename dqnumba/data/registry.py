@@ -10,8 +10,10 @@ import hashlib
 import logging
 import os
 import tomllib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ..errors import DataError
 
@@ -23,7 +25,7 @@ _verified: set[tuple[str, int, int]] = set()
 
 
 @cache
-def registry() -> dict[str, dict]:
+def registry() -> dict[str, dict[str, Any]]:
     """Return the parsed ``registry.toml``: name of the set -> title, format, licence, homepage, files."""
     return tomllib.loads((Path(__file__).parent / "registry.toml").read_text(encoding="utf-8"))
 
@@ -39,7 +41,7 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "dqnumba"
 
 
-def raw_folder(name: str, root: str | os.PathLike | None = None) -> tuple[Path, bool]:
+def raw_folder(name: str, root: str | os.PathLike[str] | None = None) -> tuple[Path, bool]:
     """Return the folder of the raw files of a set, and whether it is ours to download into.
 
     ``root``, else ``DQNUMBA_DATA``, is a folder of the user: nothing is ever written there.
@@ -51,7 +53,12 @@ def raw_folder(name: str, root: str | os.PathLike | None = None) -> tuple[Path, 
 
 
 def fetch(
-    name: str, filename: str, *, root: str | os.PathLike | None = None, verify: bool = True
+    name: str,
+    filename: str,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    verify: bool = True,
+    meter: Callable[..., Any] | None = None,
 ) -> Path:
     """Return the path of one raw file of a set, downloaded if need be and checked.
 
@@ -63,6 +70,8 @@ def fetch(
         Folder laid out as ``<name>/raw/<filename>``; default ``DQNUMBA_DATA``, else the per-user cache.
     verify : bool
         Compare the SHA-256 with the registered one (once a process and file). A download is always compared.
+    meter : callable, optional
+        Called as ``meter(desc=..., total=..., initial=...)`` when bytes come, as ``tqdm`` can be.
 
     Raises
     ------
@@ -87,13 +96,13 @@ def fetch(
             )
         from .download import download
 
-        download(entry, path)
+        download(entry, path, meter=meter)
     elif verify:
         verify_file(path, entry)
     return path
 
 
-def verify_file(path: Path, entry: dict) -> None:
+def verify_file(path: Path, entry: dict[str, Any]) -> None:
     """Compare a file with its registered SHA-256; ``DataError`` if they differ."""
     expected = entry.get("sha256")
     if expected is None:

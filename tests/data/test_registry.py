@@ -1,12 +1,11 @@
 import re
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 import dqnumba.data
-from dqnumba.data import download, registry
+from dqnumba.data import registry
 from dqnumba.errors import ConfigError, DataError, MissingExtraError
 
 
@@ -85,65 +84,6 @@ def test_missing_pooch(monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
     with pytest.raises(MissingExtraError, match=r'pip install "dqnumba\[data\]"'):
         dqnumba.data.load("cora")
-
-
-class FakePooch:
-    """Stands for pooch: 'downloads' given bytes."""
-
-    def __init__(self, content):
-        self.content, self.calls = content, 0
-
-    def get_logger(self):
-        return SimpleNamespace(level=0, setLevel=lambda level: None)
-
-    def retrieve(self, url, known_hash, fname, path, progressbar):
-        self.calls += 1
-        if isinstance(self.content, Exception):
-            raise self.content
-        Path(path).mkdir(parents=True, exist_ok=True)
-        (Path(path) / fname).write_bytes(self.content)
-        return str(Path(path) / fname)
-
-
-def entry_for(content: bytes, **more):
-    import hashlib
-
-    return {"name": "f", "url": "https://example.org/f.bin", "bytes": len(content),
-            "sha256": hashlib.sha256(content).hexdigest(), **more}
-
-
-def test_download_is_checked_before_it_gets_its_name(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pooch", FakePooch(b"wrong"))
-    target = tmp_path / "raw" / "f"
-    with pytest.raises(DataError, match="SHA-256"):
-        download.download(entry_for(b"right"), target)
-    assert not list(target.parent.iterdir())
-    monkeypatch.setitem(sys.modules, "pooch", FakePooch(b"right"))
-    download.download(entry_for(b"right"), target)
-    assert target.read_bytes() == b"right" and len(list(target.parent.iterdir())) == 1
-
-
-def test_download_of_a_member(tmp_path, monkeypatch):
-    import io
-    import zipfile
-
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("dataset/other/f", b"no")
-        archive.writestr("dataset//sub/f", b"right and more")
-    monkeypatch.setitem(sys.modules, "pooch", FakePooch(packed.getvalue()))
-    target = tmp_path / "raw" / "f"
-    download.download(entry_for(b"right", member="sub/f", first_bytes=5), target)
-    assert target.read_bytes() == b"right"
-    with pytest.raises(DataError, match="no member sub/g"):
-        download.download(entry_for(b"right", member="sub/g"), target)
-
-
-def test_network_failure(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pooch", FakePooch(ConnectionError("no route\nto host")))
-    with pytest.raises(DataError, match="no route") as caught:
-        download.download(entry_for(b"x"), tmp_path / "f")
-    assert len(str(caught.value).splitlines()) == 2
 
 
 @pytest.mark.parametrize(
