@@ -61,6 +61,8 @@ class Recipe:
     def with_overrides(self, overrides: Mapping[str, Any]) -> Recipe:
         """A copy with keys of ``[model]`` and ``[train]`` (and a dict ``quant``) replaced; None leaves a value.
 
+        A cosine schedule that does not say over how many epochs it falls then falls over all of them.
+
         Raises
         ------
         ConfigError
@@ -70,6 +72,9 @@ class Recipe:
         check_flat(given, "overrides")
         merged = Recipe(dict(self.model), dict(self.train), dict(self.quant), self.exceptions, self.name)
         merged._apply(given)
+        schedule = merged.train.get("schedule", {})
+        if schedule.get("kind") == "cosine" and "over" not in schedule and "epochs" in merged.train:
+            merged.train["schedule"] = schedule | {"over": merged.train["epochs"]}
         return merged
 
     def merged_with(self, other: Recipe) -> Recipe:

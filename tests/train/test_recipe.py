@@ -49,7 +49,7 @@ def test_shipped_recipes_can_be_used(name):
     assert recipe.name == name
     for method in METHODS:
         for bits in (4, 8):
-            resolved = recipe.resolve(method, bits, "fused")
+            resolved = recipe.resolve(method, bits, "fused").with_overrides({})
             assert {"hidden_channels", "num_layers", "dropout"} <= resolved.model.keys()
             assert {"lr", "epochs", "weight_decay"} <= resolved.train.keys()
             schedule_from_config(resolved.train.get("schedule"))
@@ -77,6 +77,18 @@ def test_overrides_and_configs():
     assert merged.resolve("dq", 8, "fused").train["lr"] == 0.02
     with pytest.raises(ConfigError, match="learning_rate"):
         recipe.with_overrides({"learning_rate": 1.0})
+
+
+def test_a_cosine_falls_over_all_epochs_unless_told():
+    recipe = parse_recipe("[train]\nepochs = 10\nschedule = {kind = 'cosine', floor = 0.1}", "t")
+    assert recipe.with_overrides({}).train["schedule"] == {"kind": "cosine", "floor": 0.1, "over": 10}
+    shorter = recipe.with_overrides({"epochs": 4})
+    assert shorter.train["schedule"]["over"] == 4
+    longer = shorter.with_overrides({"epochs": 20})  # a run that goes on after its end keeps the fall it had
+    assert longer.train["schedule"]["over"] == 4
+    steps = parse_recipe("[train]\nepochs = 10\nschedule = {kind = 'step', every = 5}", "t")
+    assert steps.with_overrides({}).train["schedule"] == {"kind": "step", "every": 5}
+    assert "over" not in recipe.train["schedule"]
 
 
 def test_a_data_set_without_recipe_falls_back():
