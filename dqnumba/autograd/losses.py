@@ -53,7 +53,7 @@ def cross_entropy(logits: Tensor, targets: np.ndarray, index: np.ndarray | None 
 
 
 def l1_loss(prediction: Tensor, target: np.ndarray) -> Tensor:
-    """Mean of |prediction - target|; equal shapes, since broadcasting (N,) against (N, 1) would hide a mistake."""
+    """Mean of ``|prediction - target|``; equal shapes, since broadcasting (N,) against (N, 1) would hide a mistake."""
     target = np.asarray(target.data if isinstance(target, Tensor) else target, dtype=prediction.dtype)
     if target.shape != prediction.shape or target.size == 0:
         raise ValueError(

@@ -53,7 +53,7 @@ def quantize_multiplier(factor: float | np.ndarray) -> tuple[int, int] | tuple[n
 
     Notes
     -----
-    |m| is rounded half away from zero, as ``QuantizeMultiplier`` of TensorFlow Lite does.
+    ``|m|`` is rounded half away from zero, as ``QuantizeMultiplier`` of TensorFlow Lite does.
     """
     values = np.asarray(factor, dtype=np.float64)
     if not np.isfinite(values).all():

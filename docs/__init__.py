@@ -1,0 +1,1 @@
+"""The guide: pages, the runner of their blocks (``python -m docs.run``), the site (``python -m docs.build``)."""

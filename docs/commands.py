@@ -1,0 +1,56 @@
+"""The reference of the command line as Markdown, read from the parsers themselves: it cannot drift."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from dqnumba.cli.main import build_parser
+
+__all__ = ["markdown"]
+
+
+def markdown() -> str:
+    """The reference as Markdown: a section a verb, its usage, a table of its options."""
+    return "\n".join(line for name, parser in _verbs(build_parser()) for line in _section(name, parser))
+
+
+def _verbs(parser: argparse.ArgumentParser, prefix: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Verbs in their order; those below a verb (``data list``) behind it."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, verb in action.choices.items():
+                yield f"{prefix}{name}", verb
+                yield from _verbs(verb, f"{prefix}{name} ")
+
+
+def _section(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
+    usage = argparse.ArgumentParser.format_usage(parser).removeprefix("usage: ").rstrip()
+    yield from (f"## dqnumba {name}", "", _plain(parser.description), "", "```text", *usage.splitlines(), "```", "")
+    rows = [action for action in parser._actions if not isinstance(action, argparse._SubParsersAction)]
+    yield from ("| option | |", "| --- | --- |")
+    yield from (f"| {_names(action)} | {_plain(_help(action, parser))} |" for action in rows)
+    yield ""
+    if parser.epilog:
+        yield from (_plain(parser.epilog), "")
+
+
+def _names(action: argparse.Action) -> str:
+    choices = "{" + ",".join(map(str, action.choices)) + "}" if action.choices else ""
+    value = action.metavar or choices or action.dest.upper()
+    if isinstance(value, tuple):
+        value = " ".join(value)
+    if not action.option_strings:
+        return f"`{value}`"
+    shown = "" if action.nargs == 0 else f" {value}"
+    return ", ".join(f"`{option}{shown}`" for option in action.option_strings)
+
+
+def _help(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
+    return (action.help or "") % {**vars(action), "prog": parser.prog}
+
+
+def _plain(text: str | None) -> str:
+    """Text of a parser as Markdown: signs that Markdown would read otherwise are kept as they are."""
+    parts = " ".join((text or "").split()).replace("|", "\\|").split("`")
+    return "`".join(part if i % 2 else part.replace("*", r"\*").replace("_", r"\_") for i, part in enumerate(parts))

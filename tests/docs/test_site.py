@@ -1,0 +1,102 @@
+"""The site: links lead somewhere, the reference has every verb and option, the build is strict and loads nothing."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from docs.build import foreign
+from docs.commands import markdown
+from docs.execute import PAGES, ROOT, page_name
+from dqnumba.cli.main import build_parser
+
+DOCS = ROOT / "docs"
+ALL = sorted({*PAGES, *(DOCS / "reference").glob("*.md")})
+
+
+def anchors(path):
+    """Names of the headings of a page, as GitHub and the site make them."""
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    heads = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("path", ALL, ids=[page_name(path) for path in ALL])
+def test_links_lead_somewhere(path):
+    text = re.sub(r"```(?!\{).*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"https?://", target):
+            continue
+        name, _, anchor = target.partition("#")
+        there = (path.parent / name).resolve() if name else path
+        assert there.exists(), f"{target} leads nowhere"
+        assert ROOT in there.parents, f"{target} leads out of the repository"
+        assert not anchor or anchor in anchors(there), f"{target}: no such heading"
+
+
+def test_every_page_is_in_the_table_of_contents_once():
+    listed = []
+    for path in (DOCS / "index.md", DOCS / "reference" / "python.md"):
+        for block in re.findall(r"```\{toctree\}\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL):
+            names = [line for line in block.splitlines() if line and not line.startswith(":")]
+            listed += [(path.parent / f"{name}.md").resolve() for name in names]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == {path for path in ALL if DOCS in path.parents} - {DOCS / "index.md"}
+
+
+def test_learning_pages_say_first_what_one_will_know():
+    pages = sorted((DOCS / "learn").glob("*.md"))
+    assert len(pages) == 9
+    for path in pages:
+        assert path.read_text(encoding="utf-8").split("\n\n")[1].startswith("After this page "), path.name
+
+
+def test_the_reference_has_every_verb_and_option():
+    text = markdown()
+
+    def visit(parser, name):
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for verb, inner in action.choices.items():
+                    visit(inner, f"{name} {verb}")
+            elif name != "dqnumba":
+                section = text.split(f"## {name}\n", 1)[1].split("\n## ", 1)[0]
+                for option in action.option_strings:
+                    assert f"`{option}" in section, f"{name} {option}"
+
+    visit(build_parser(), "dqnumba")
+
+
+def test_reference_covers_what_the_rooms_export():
+    documented = "\n".join(path.read_text(encoding="utf-8") for path in (DOCS / "reference").glob("*.md"))
+    from dqnumba import _HOMES
+
+    for room in sorted({home.split(".")[0] for home in _HOMES.values()}):
+        assert f"automodule:: dqnumba.{room}\n" in documented
+
+
+@pytest.mark.parametrize("content, count", [
+    ('<script src="https://cdn.example/x.js"></script>', 1), ('<link rel="stylesheet" href="//cdn.example/x.css">', 1),
+    ('<a href="https://example.org">words</a>', 0), ('<script src="_static/x.js"></script>', 0),
+    ('<style>@import url("https://fonts.example/a")</style>', 1), ('<img alt="" src="http://example.org/a.png">', 1),
+])  # fmt: skip
+def test_what_a_page_would_load_is_found(tmp_path, content, count):
+    (tmp_path / "page.html").write_text(f"<html>{content}</html>", encoding="utf-8")
+    assert len(foreign(tmp_path)) == count
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("myst_parser", reason="the site needs the extra docs: pip install '.[docs]'")
+    env = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    done = subprocess.run([sys.executable, "-m", "docs.build", str(tmp_path / "site")], capture_output=True, text=True,
+                          timeout=300, cwd=ROOT, env=env, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "site" / "learn" / "affine.html").read_text(encoding="utf-8")
+    assert "<math" in page and "<svg" in page and "<!-- figure" not in page
+    assert len(list(Path(tmp_path / "site").rglob("*.html"))) >= 30
