@@ -1,8 +1,8 @@
 """``python -m docs.run``: every block and every figure of the guide, and of the README.
 
-By itself it runs all pages, the slow blocks too, and ends with 1 if anything differs from what the pages show. Pages can
-be named (``docs/learn/affine.md``). ``--fast`` is what CI runs; ``--write`` puts what blocks print and what figures show
-in place of what is there.
+By itself it runs all pages, the slow blocks too, and ends with 1 if anything differs from what the pages show. Pages
+can be named (``docs/learn/affine.md``). ``--fast`` is what CI runs; ``--write`` puts what blocks print and what figures
+show in place of what is there.
 """
 
 from __future__ import annotations
