@@ -1,7 +1,7 @@
-"""The table of whole models in README.md, made of the result file, so that it holds what was measured last.
+"""The tables of README.md, made of the result files, so that they hold what was measured last.
 
-python -m bench.readme           # rewrite the block between its two marks
-python -m bench.readme --check   # exit 1 if it is not what the result file says
+python -m bench.readme           # rewrite each block between its marks
+python -m bench.readme --check   # exit 1 if one is not what the results say
 """
 
 from __future__ import annotations
@@ -11,11 +11,46 @@ from pathlib import Path
 from typing import Any
 
 from . import report
+from .accuracy import goals, published, tables
+from .accuracy.cells import parse_cell
 
-__all__ = ["main", "replaced", "speed_table"]
+__all__ = ["accuracy_table", "main", "replaced", "speed_table"]
 
 README = Path(__file__).parents[1] / "README.md"
-BEGIN, END = "<!-- made by python -m bench.readme -->", "<!-- end -->"
+BEGIN, END = "<!-- {}: made by python -m bench.readme -->", "<!-- end -->"
+#: Columns of the accuracy table: method and bits, in the default layout.
+_COLUMNS = {"FP32": "fp32", "INT8": "dq/8", "INT4": "dq/4", "INT4 plus": "dq-plus/4"}
+
+
+def accuracy_table(folder: Path) -> str:
+    """A row for each data set and model of the run records in ``folder``, with the paper's numbers beside ours."""
+    by_cell, stale = tables.collect(folder)
+    lines = []
+    for dataset, (_, plan_names, _) in tables.TABLES.items():
+        rows = {row.cell.name: row for row in tables.rows_of(dataset, plan_names, by_cell, stale)}
+        for model in dict.fromkeys(row.cell.model for row in rows.values()):
+            cells = [parse_cell(f"{dataset}/{model}/{kind}") for kind in _COLUMNS.values()]
+            ours = [rows.get(cell.name) for cell in cells]
+            counts = sorted({row.sample.count for row in ours if row and row.sample.count})
+            if counts:
+                paper = [published.paper().get(cell.short, [None])[0] for cell in cells[:3]]
+                lines.append([
+                    f"{dataset} {model}", *(_ours(dataset, row) for row in ours),
+                    " / ".join(_number(dataset, value) for value in paper) if any(paper) else None,
+                    "-".join(map(str, counts[:: max(1, len(counts) - 1)])),
+                ])  # fmt: skip
+    return report.markdown(["", *_COLUMNS, "paper: FP32 / INT8 / INT4", "runs"], lines)
+
+
+def _ours(dataset: str, row: tables.Row | None) -> str | None:
+    if row is None or not row.sample.count:
+        return None
+    error = f" ± {_number(dataset, row.sample.error)}" if row.sample.count > 1 else ""
+    return _number(dataset, row.sample.mean) + error + (" (old recipe)" if row.stale else "")
+
+
+def _number(dataset: str, value: float | None) -> str:
+    return "–" if value is None else f"{value:.{3 if dataset in goals.ERRORS else 1}f}"
 
 
 def speed_table(content: dict[str, Any]) -> str:
@@ -32,26 +67,28 @@ def _ratio(value: float | None) -> str | None:
     return None if value is None else f"{value:.0f}x" if value >= 9.95 else f"{value:.1f}x"
 
 
-def replaced(text: str, table: str) -> str:
-    """``text`` with ``table`` between the two marks."""
-    before, begin, rest = text.partition(BEGIN)
+def replaced(text: str, name: str, table: str) -> str:
+    """``text`` with ``table`` between the two marks of the block ``name``."""
+    mark = BEGIN.format(name)
+    before, begin, rest = text.partition(mark)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"there are no marks {BEGIN} and {END}")
-    return f"{before}{begin}\n\n{table}\n\n{end}{after}"
+        raise ValueError(f"there are no marks {mark} and {END}")
+    return f"{before}{mark}\n\n{table}\n\n{end}{after}"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.readme", description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the block is another")
-    parser.add_argument("--results", type=Path, default=report.RESULTS, metavar="DIR", help="folder of models.json")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a block is another")
+    parser.add_argument("--results", type=Path, default=report.RESULTS, metavar="DIR", help="folder of the results")
     args = parser.parse_args()
     text = README.read_text(encoding="utf-8")
-    new = replaced(text, speed_table(report.load(args.results / "models.json")))
+    new = replaced(text, "speed", speed_table(report.load(args.results / "models.json")))
+    new = replaced(new, "accuracy", accuracy_table(args.results / "accuracy"))
     if new == text:
         return 0
     if args.check:
-        report.progress("README.md does not hold what bench/results/models.json says: run python -m bench.readme")
+        report.progress("README.md does not hold what bench/results says: run python -m bench.readme")
         return 1
     README.write_text(new, encoding="utf-8")
     return 0

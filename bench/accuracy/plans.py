@@ -52,6 +52,13 @@ PLANS: dict[str, list[_Stage]] = {
         (_cells("reddit_binary", ["gin"], [f"dq/4/paper/{v}@60" for v in _ABLATION]), [0]),
         (_cells("reddit_binary", ["gin"], [f"dq/8/paper/{v}@60" for v in _ABLATION]), [0]),
     ],
+    # Not in the paper.
+    "sage": [
+        (
+            [c for d in ("cora", "citeseer") for c in _cells(d, ["sage"], ["fp32", "dq/8", "dq/4", "dq-plus/4"])],
+            range(10),
+        )
+    ],
     # For the figures over bits and over bytes; 4 and 8 bits stand in the tables.
     "bits-cora": [
         (

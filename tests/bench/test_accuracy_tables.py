@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 pytest.importorskip("bench.accuracy", reason="bench/ stands beside the package, in a checkout only")
+from bench import readme
 from bench.accuracy import ablation, goals, published, records, runner, tables
 from bench.accuracy.cells import Run, parse_cell
 from bench.accuracy.goals import Goal
@@ -32,6 +35,24 @@ def write(folder, name, values):
         fold = number if cell.dataset == "reddit_binary" else None
         run, record = record_of(name, value, 0 if fold is not None else number, fold)
         records.save(records.record_path(folder, run), record)
+
+
+def test_the_readme_has_a_row_for_each_model_that_was_run(tmp_path):
+    write(tmp_path, "cora/gin/fp32", [0.78, 0.80])
+    write(tmp_path, "cora/gin/dq/8", [0.79])
+    write(tmp_path, "cora/gin/dq/4/paper", [0.5])  # not the default layout
+    write(tmp_path, "zinc12k/gcn/dq-plus/4", [0.43219])
+    head, _, *lines = readme.accuracy_table(tmp_path).splitlines()
+    assert head.startswith("|  | FP32 | INT8 | INT4 | INT4 plus |")
+    assert lines == [
+        "| cora gin | 79.0 ± 1.0 | 79.0 | - | - | 77.9 / 78.7 / 69.9 | 1-2 |",
+        "| zinc12k gcn | - | - | - | 0.432 | 0.450 / 0.434 / 0.536 | 1 |",
+    ]
+    for path in (tmp_path / "records").rglob("*.json"):
+        record = json.loads(path.read_text())
+        record["configuration"]["recipe"]["train"]["lr"] = 0.5
+        path.write_text(json.dumps(record))
+    assert "| 79.0 (old recipe) |" in readme.accuracy_table(tmp_path)
 
 
 def test_published_numbers_are_of_cells_and_have_a_source():

@@ -20,22 +20,25 @@ CELL = {"contenders": {"int8": {"median_ms": 0.01034}, "float": {"median_ms": 2.
 def test_the_readme_holds_the_results():
     """Where this fails: run ``python -m bench.readme``."""
     text = readme.README.read_text(encoding="utf-8")
-    assert readme.replaced(text, readme.speed_table(report.load(report.RESULTS / "models.json"))) == text
+    assert readme.replaced(text, "speed", readme.speed_table(report.load(report.RESULTS / "models.json"))) == text
+    assert readme.replaced(text, "accuracy", readme.accuracy_table(report.RESULTS / "accuracy")) == text
 
 
 def test_speed_table():
     lines = readme.speed_table({"cells": {"cora gcn": CELL}}).splitlines()
     assert lines[2] == "| cora gcn | 0.0103 | 2.00 | - | 10x | - |"
-    assert readme.replaced(f"a {readme.BEGIN} old {readme.END} b", "new") == (
-        f"a {readme.BEGIN}\n\nnew\n\n{readme.END} b"
+    one, two = readme.BEGIN.format("one"), readme.BEGIN.format("two")
+    assert readme.replaced(f"a {one} old {readme.END} {two} kept {readme.END} b", "one", "new") == (
+        f"a {one}\n\nnew\n\n{readme.END} {two} kept {readme.END} b"
     )
     with pytest.raises(ValueError, match="no marks"):
-        readme.replaced("nothing here", "new")
+        readme.replaced(f"{one} {readme.END}", "two", "new")
 
 
 def test_readme_command(tmp_path, monkeypatch):
     page = tmp_path / "README.md"
-    page.write_text(f"x\n{readme.BEGIN}\n{readme.END}\ny\n")
+    blocks = [f"{readme.BEGIN.format(name)}\n{readme.END}\n" for name in ("speed", "accuracy")]
+    page.write_text("x\n" + "".join(blocks) + "y\n")
     (tmp_path / "models.json").write_text(json.dumps({"cells": {"cora gcn": CELL}}))
     monkeypatch.setattr(readme, "README", page)
     codes = []
