@@ -94,10 +94,11 @@ __all__ = [
     "verify",
 ]
 
-if TYPE_CHECKING:
-    from . import autograd, convert, data, errors, estimator, graph, infer, nn, qat, quant, train
+if TYPE_CHECKING:  # functions from their own files: a package that holds a file of the same name confuses mypy
+    from . import autograd, data, errors, estimator, graph, infer, nn, qat, quant, train
     from . import testing as testing  # needs an extra, so it is not in __all__
-    from .convert import verify
+    from .convert import CallablePackage
+    from .convert.verify import verify
     from .errors import (
         ConfigError,
         ConversionError,
@@ -112,18 +113,24 @@ if TYPE_CHECKING:
     from .estimator import DegreeQuantClassifier
     from .graph import Graph, GraphDataset, load_graph
     from .infer import IntegerModel, load
-    from .qat import QuantConfig, calibrate, prepare
+    from .qat.calibrate import calibrate
+    from .qat.config import QuantConfig
+    from .qat.prepare import prepare
     from .train import evaluate, fit, predict
 
+    convert: CallablePackage
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
-        globals()[name] = value
-        return value
-    if name in _ROOMS:
-        return importlib.import_module(f".{name}", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+if not TYPE_CHECKING:  # a type checker that saw it would take any name for an attribute
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+            globals()[name] = value
+            return value
+        if name in _ROOMS:
+            return importlib.import_module(f".{name}", __name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -13,7 +13,7 @@ __all__ = ["whole_file"]
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
+def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A binary stream whose content becomes the file ``path`` when the block ends without an error.
 
     It is written beside its place under a passing name, flushed to the disk, and moved there in one step: a reader sees

@@ -41,7 +41,7 @@ def source_from(args: argparse.Namespace, defaults: dict[str, Any] | None = None
     return Source(**defaults)
 
 
-def make_progress(args: argparse.Namespace) -> Callable[[Iterable, str, int], Iterable] | None:
+def make_progress(args: argparse.Namespace) -> Callable[[Iterable[Any], str, int], Iterable[Any]] | None:
     """Progress on stderr through tqdm; None with ``--quiet``.
 
     On a terminal a bar that goes away when it is done; elsewhere (a log file) a plain line every half a minute. Nothing
@@ -53,8 +53,9 @@ def make_progress(args: argparse.Namespace) -> Callable[[Iterable, str, int], It
 
     look = _look()
 
-    def progress(iterable: Iterable, desc: str, total: int) -> Iterable:
-        return tqdm(iterable, desc=desc, total=total, **look)
+    def progress(iterable: Iterable[Any], desc: str, total: int) -> Iterable[Any]:
+        bar: Iterable[Any] = tqdm(iterable, desc=desc, total=total, **look)
+        return bar
 
     return progress
 

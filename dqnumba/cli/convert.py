@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from .common import emit
 from .options import add_out, add_output_options
@@ -20,21 +21,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ..convert import convert
     from ..errors import ConversionError
+    from ..qat import QuantizedModel
     from ..train.build import restore_model
     from ..train.checkpoint import read_checkpoint
     from ..train.experiment import check_output
 
     checkpoint = read_checkpoint(args.file)
     check_output(args.out)
-    if checkpoint.quant_config is None:
+    qmodel = restore_model(checkpoint)
+    if not isinstance(qmodel, QuantizedModel):
         raise ConversionError(
             f"{args.file} holds a float model (method fp32), which has no integer program; train with --method dq, or "
             "with --method ptq for the same training followed by calibration."
         )
-    model = convert(restore_model(checkpoint))
+    model = convert(qmodel)
     model.save(args.out)
-    from pathlib import Path
-
     size = Path(args.out).stat().st_size
     content = {"file": str(args.out), "file_bytes": size, "tensor_bytes": model.nbytes}
     emit(args, content, f"wrote {args.out}: {size:,} bytes")

@@ -65,10 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         with warnings.catch_warnings(), _messages(getattr(args, "quiet", False)):
-            warnings.showwarning = _show_warning
+            warnings.showwarning = _show_warning  # type: ignore[assignment]  # one line, whatever else is given
             _set_threads(getattr(args, "threads", None))
             _keep_freed_memory()
-            return _verb(args.verb).run(args)
+            code: int = _verb(args.verb).run(args)
+            return code
     except DQError as error:
         return _fail(args, str(error))
     except BrokenPipeError:  # the reader of our stdout has gone, `dqnumba inspect F | head` for instance

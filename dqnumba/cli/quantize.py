@@ -76,6 +76,9 @@ def run(args: argparse.Namespace) -> int:
         indices=source.splits.get("train") if source.many_graphs else None,
     )  # fmt: skip
     integer = convert(qmodel)
+    classes = source.file.classes if source.file is not None else None
+    if classes is not None and len(classes) == integer.program.meta["out_channels"]:
+        integer = integer.with_class_names(classes)
     seconds = time.perf_counter() - started
     report = verify(integer, qmodel, source.data, backend=args.backend or "numba")
 
@@ -184,8 +187,9 @@ def _save(args: argparse.Namespace, named: Any, model: Any, qmodel: Any, integer
         named, model=short_kind(model), method="ptq", bits=args.bits, weight_bits=args.weight_bits,
         activation_bits=args.activation_bits, sites=args.sites, init=str(args.file),
     )  # fmt: skip
+    drawn = dict(np.random.default_rng(0).bit_generator.state)
     state = TrainingState(
-        epoch=0, model={}, optimizer={}, schedule={}, rng=np.random.default_rng(0).bit_generator.state, history=[],
+        epoch=0, model={}, optimizer={}, schedule={}, rng=drawn, history=[],
         seconds=[], best_epoch=0, best_value=None, best_rank=None, best_model={},
     )  # fmt: skip
     checkpoint = Checkpoint(

@@ -60,12 +60,15 @@ def run(args: argparse.Namespace) -> int:
         if scored is None and source.file is not None and source.file.labelled is not None:
             scored, content["split"] = np.flatnonzero(source.file.labelled), "labelled"
         rows = outputs if scored is None else outputs[scored]
-        wanted = data.y[indices if scored is None else scored]
+        wanted = _in_names_of(model, source, data.y[indices if scored is None else scored])
         content[metric_name(task)] = score(task, rows, wanted)[metric_name(task)]
+    names = model.class_names or (None if source.file is None else source.file.classes)
+    if names is not None and len(names) == outputs.shape[1]:
+        content["class_names"] = list(names)
     if args.out is not None:
         buffer = io.BytesIO()
-        named = {} if source.file is None else {"node_ids": source.file.node_ids, "classes": source.file.classes}
-        named = {name: value for name, value in named.items() if value is not None}
+        found = {"node_ids": None if source.file is None else source.file.node_ids, "classes": names}
+        named: dict[str, Any] = {name: value for name, value in found.items() if value is not None}
         np.savez(buffer, indices=indices, predictions=predictions, outputs=outputs, **named)
         write_atomic(args.out, buffer.getvalue())
         content["out"] = str(args.out)
@@ -73,6 +76,17 @@ def run(args: argparse.Namespace) -> int:
         content["predictions"] = predictions.tolist()
     emit(args, content, lambda: _text(content, predictions))
     return 0
+
+
+def _in_names_of(model: Any, source: Any, y: Any) -> Any:
+    """Labels numbered as the model's classes are: a graph's table may name others, or not all. Unknown ones: -1."""
+    import numpy as np
+
+    own = None if source.file is None else source.file.classes
+    if model.class_names is None or own is None or own == model.class_names:
+        return y
+    known = {name: number for number, name in enumerate(model.class_names)}
+    return np.array([known.get(name, -1) for name in own])[y]
 
 
 def _keeping(model: Any, kept: list[Any]) -> Any:
@@ -98,6 +112,13 @@ def _text(content: dict[str, Any], predictions: Any) -> str:
     if "out" in content:
         lines.append(f"wrote {content['out']}")
     else:
-        shown = " ".join(f"{p:.4g}" for p in predictions[:_SHOWN])
+        names = content.get("class_names")
+        first = predictions[:_SHOWN]
+        shown = ", ".join(_plain(names[p]) for p in first) if names else " ".join(f"{p:.4g}" for p in first)
         lines.append(f"first ones: {shown}" + (" ... (--out or --json gives all)" if len(predictions) > _SHOWN else ""))
     return "\n".join(lines)
+
+
+def _plain(name: str) -> str:
+    """A name from a file without what would steer a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)

@@ -89,7 +89,7 @@ def _plot(args: argparse.Namespace, result: Any) -> None:
         return note(args, f"{args.plot} was not written: curves need two epochs or more")
     record = result.record
     save_picture(
-        args.plot, charts, f"{record['model']} on {record['dataset']}, {record['method']}, {record['bits']} bits"
+        args.plot, [*charts], f"{record['model']} on {record['dataset']}, {record['method']}, {record['bits']} bits"
     )
     return note(args, f"wrote {args.plot}")
 

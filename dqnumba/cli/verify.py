@@ -24,7 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..convert import verify
+    from ..errors import ConfigError
     from ..infer import load
+    from ..qat import QuantizedModel
     from ..train.build import restore_model
     from ..train.checkpoint import read_checkpoint, train_file_of
     from ..train.source import load_source
@@ -36,6 +38,9 @@ def run(args: argparse.Namespace) -> int:
         checkpoint = read_checkpoint(args.against if args.against is not None else sibling)
     limit, args.limit = args.limit, None  # here a number of test items, not of training items
     qmodel = None if checkpoint is None else restore_model(checkpoint)
+    if qmodel is not None and not isinstance(qmodel, QuantizedModel):
+        against = args.against if args.against is not None else sibling
+        raise ConfigError(f"{against} holds a float model, nothing to compare with; give that of {args.file}.")
     source = load_source(
         source_from(args, checkpoint.settings["source"] if checkpoint else None), progress=make_progress(args)
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal, cast, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import ConfigError
 from ..graph import Graph, GraphDataset, random_split
@@ -14,7 +15,9 @@ from .registry import fetch, registry
 
 __all__ = ["available", "load"]
 
-Progress = Callable[..., Iterable]
+Progress = Callable[..., Iterable[Any]]
+OneGraph = Literal["synthetic", "cora", "citeseer", "pubmed"]
+ManyGraphs = Literal["reddit_binary", "imdb_binary", "mutag", "ptc_mr", "zinc12k", "mnist", "cifar10"]
 
 
 def available() -> list[str]:
@@ -22,10 +25,27 @@ def available() -> list[str]:
     return ["synthetic", *registry()]
 
 
+@overload
+def load(name: OneGraph, *, root: str | os.PathLike[str] | None = ..., split: str = ..., seed: int = ...,
+         limit: int | None = ..., progress: Progress | None = ..., verify: bool = ..., **options: Any) -> Graph: ...
+
+
+@overload
+def load(name: ManyGraphs, *, root: str | os.PathLike[str] | None = ..., split: str = ..., seed: int = ...,
+         limit: int | None = ..., progress: Progress | None = ..., verify: bool = ...,
+         **options: Any) -> GraphDataset: ...
+
+
+@overload
+def load(name: str, *, root: str | os.PathLike[str] | None = ..., split: str = ..., seed: int = ...,
+         limit: int | None = ..., progress: Progress | None = ..., verify: bool = ...,
+         **options: Any) -> Graph | GraphDataset: ...
+
+
 def load(
     name: str,
     *,
-    root: str | os.PathLike | None = None,
+    root: str | os.PathLike[str] | None = None,
     split: str = "public",
     seed: int = 0,
     limit: int | None = None,
@@ -87,7 +107,8 @@ def load(
         raise ConfigError(
             f"{name} takes no option {min(set(options) - allowed)!r}; it takes {', '.join(sorted(allowed)) or 'none'}"
         )
-    where = {"root": root, "verify": verify}
+    where: dict[str, Any] = {"root": root, "verify": verify}
+    data: Graph | GraphDataset
     if kind == "synthetic":
         from .synthetic import synthetic_citation
 
@@ -125,10 +146,10 @@ def _prepared(data: Graph | GraphDataset, split: str, seed: int, limit: int | No
         data = data.random_split(seed=seed) if split == "random" else data
         return data if limit is None else data.limit(limit)
     if split == "random":
-        train, val, test = random_split(data.y, seed=seed)
+        train, val, test = random_split(cast("NDArray[Any]", data.y), seed=seed)  # every set of one graph has labels
         data = data.replace(train_mask=train, val_mask=val, test_mask=test)
     if limit is not None:
         kept = np.zeros(data.num_nodes, dtype=bool)
-        kept[np.flatnonzero(data.train_mask)[:limit]] = True
+        kept[np.flatnonzero(cast("NDArray[np.bool_]", data.train_mask))[:limit]] = True
         data = data.replace(train_mask=kept)
     return data

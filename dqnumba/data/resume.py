@@ -168,8 +168,9 @@ class ResumingDownloader:
 
 def _version(headers: Any) -> str | None:
     """What If-Range takes: a strong ETag, else the date; None for a server that says neither."""
-    tag = headers.get("ETag", "")
-    return tag if tag.startswith('"') else headers.get("Last-Modified")
+    tag: str = headers.get("ETag", "")
+    date: str | None = headers.get("Last-Modified")
+    return tag if tag.startswith('"') else date
 
 
 def _may_pass(error: Exception) -> bool:

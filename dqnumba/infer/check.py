@@ -93,6 +93,12 @@ def _check_meta(program: Program, place: _Place) -> None:
                 f"meta {name!r} is missing or no {kind.__name__}",
             )
             place.need(kind is not int or 1 <= values[name] < 1 << 31, f"meta {name}={values[name]!r} is not possible")
+    names = program.meta.get("class_names")  # these too
+    texts = isinstance(names, list) and all(type(name) is str for name in names)
+    place.need(
+        names is None or (texts and len(names) == program.meta["out_channels"]),
+        "meta 'class_names' does not name each output",
+    )
     scales = program.meta.get("scales", {})  # only for people to read: a program runs without
     place.need(isinstance(scales, dict), "meta 'scales' is no dict")
     for site, scale in scales.items():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,22 @@ class IntegerModel:
 
     def __init__(self, program: Program) -> None:
         self.program = check_program(program)
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the output channels, where the file keeps them."""
+        names = self.program.meta.get("class_names")
+        return None if names is None else tuple(names)
+
+    def with_class_names(self, names: Sequence[str]) -> IntegerModel:
+        """The same model with a name for each output channel, which its file will keep.
+
+        Raises
+        ------
+        ModelFormatError
+            If there is not one name, a text, for each channel.
+        """
+        return IntegerModel(replace(self.program, meta=self.program.meta | {"class_names": list(names)}))
 
     def bind(self, graph: Graph, *, backend: str | None = None) -> BoundModel:
         """Make all tables and buffers for ``graph`` once; the result is called without arguments, or with other

@@ -136,6 +136,9 @@ def run_experiment(
         integer = None
     else:
         integer = convert(trained)
+        classes = source.file.classes if source.file is not None else None
+        if classes is not None and len(classes) == integer.program.meta["out_channels"]:
+            integer = integer.with_class_names(classes)
         record |= scorer.compare(trained, integer)
         record["file_bytes"] = _save_integer(integer, out)
     saver.write(result.state, model=trained.state_dict(), record=record)
