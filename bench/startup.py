@@ -24,7 +24,19 @@ import numpy as np
 from . import goals, machine, peers, report
 from .timing import summary
 
-__all__ = ["main", "table"]
+__all__ = ["OURS", "PEAK", "PYG", "main", "prepare_files", "process", "table"]
+
+#: Put before a script: the most memory that a process had, in MB. Not by getrusage, whose number outlives exec: a small
+#: process would report the size of the one that started it.
+PEAK = """
+def peak_mb():
+    try:
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1e3
+    except (OSError, StopIteration):
+        import resource, sys
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+"""
 
 #: Loads a model file and a graph file as a deployment does, and prints seconds of each part.
 OURS = """
@@ -49,7 +61,7 @@ again_at = time.perf_counter()
 print(json.dumps({"import_numpy": numpy_at - start, "import_numba": numba_at - numpy_at,
                   "import_dqnumba": import_at - numba_at, "load_files": load_at - import_at, "bind": bind_at - load_at,
                   "first_run": first_at - bind_at, "second_run": again_at - first_at,
-                  "checksum": float(abs(logits).sum())}))
+                  "peak_mb": peak_mb(), "checksum": float(abs(logits).sum())}))
 """
 
 PYG = """
@@ -69,16 +81,16 @@ with torch.no_grad():
     logits = second(torch.relu(first(x, edges)), edges)
 first_at = time.perf_counter()
 print(json.dumps({"import_torch": torch_at - start, "import_pyg": pyg_at - torch_at, "load_files": load_at - pyg_at,
-                  "first_run": first_at - load_at, "checksum": float(logits.abs().sum())}))
+                  "first_run": first_at - load_at, "peak_mb": peak_mb(), "checksum": float(logits.abs().sum())}))
 """
 
 
-def prepare_files(folder: Path) -> float:
+def prepare_files(folder: Path, dataset: str = "cora") -> float:
     """Model, graph and PyG's arrays in ``folder``; returns the checksum of the logits that the model has to give."""
     import dqnumba as dq
     from dqnumba.graph import save_npz
 
-    graph = dq.data.load("cora")
+    graph = dq.data.load(dataset)
     model = dq.nn.GCN(graph.num_features, 16, graph.num_classes, seed=0)
     imodel = dq.convert(dq.calibrate(dq.prepare(model, dq.QuantConfig.ptq(8)), graph))
     imodel.save(folder / "cora.safetensors")
@@ -88,22 +100,26 @@ def prepare_files(folder: Path) -> float:
     return float(np.abs(imodel(graph)).sum())
 
 
-def process(code: str, *arguments: Any, threads: int, cache: Path | None = None) -> dict[str, float]:
+def process(
+    code: str, *arguments: Any, threads: int, cache: Path | None = None, python: Path | None = None
+) -> dict[str, float]:
     """Run ``code`` in a fresh interpreter: its own parts, and ``total``, the wall time of the process from its start to
-    its end, interpreter included.
+    its end, interpreter included. ``python`` is that of another environment, which then sees nothing of this one.
     """
     environment = os.environ | {"NUMBA_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    if python is None:
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    else:
+        environment.pop("PYTHONPATH", None)
     if cache is not None:
         environment["NUMBA_CACHE_DIR"] = str(cache)
     started = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], env=environment, capture_output=True, text=True
-    )
+    argv = [str(python or sys.executable), "-c", PEAK + code, *map(str, arguments)]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True)
     total = time.perf_counter() - started
     if done.returncode:
         raise RuntimeError(f"the process failed: {done.stderr.strip().splitlines()[-1:]}")
-    return json.loads(done.stdout) | {"total": total}
+    return json.loads(done.stdout.splitlines()[-1]) | {"total": total}
 
 
 def measure(threads: int, *, repeats: int, empty_repeats: int) -> dict[str, Any]:
@@ -129,7 +145,8 @@ def measure(threads: int, *, repeats: int, empty_repeats: int) -> dict[str, Any]
                     report.progress(f"{name}: {samples[name][-1]['total']:.2f} s")
     found: dict[str, Any] = {"contenders": {}, "failures": []}
     for name, rows in samples.items():
-        parts = {key: float(np.median([row[key] for row in rows])) for key in rows[0] if key != "checksum"}
+        names = [key for key in rows[0] if key not in ("checksum", "peak_mb")]
+        parts = {key: float(np.median([row[key] for row in rows])) for key in names}
         found["contenders"][name] = summary([row["total"] for row in rows]) | {"parts_s": parts}
         if name != "pyg" and any(row["checksum"] != expected for row in rows):
             found["failures"].append(f"{name}: other logits than in the process that made the model")
