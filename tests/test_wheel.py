@@ -18,7 +18,7 @@ import dqnumba
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-CACHES = ("__pycache__", "*.pyc", "*.nbi", "*.nbc", "*.egg-info", "results", ".*_cache")
+CACHES = ("__pycache__", "*.pyc", "*.nbi", "*.nbc", "*.egg-info", "results", "_build", ".*_cache")
 BUILD = """
 import sys
 from setuptools import build_meta
