@@ -178,3 +178,12 @@ def test_resuming_what_does_not_fit(refused, graph_file, trained, tmp_path):
     refused("train", "--resume", "--out", trained, "--lr", 0.5, says="--lr")
     refused("train", "--resume", "--out", trained, "--dataset", "synthetic", says=("--dataset", "began with none"))
     refused("train", "--resume", "--out", trained, "--epochs", 3, says="8 epochs are done")
+
+
+def test_verifying_against_a_float_model(refused, call, graph_file, trained, tmp_path):
+    other = tmp_path / "float.safetensors"
+    argv = ("--graph", graph_file, "--method", "fp32", "--epochs", 1, "--hidden", 8)
+    assert call("train", *argv, "--out", other, "--quiet").code == 0
+    train_file = other.with_suffix(".train.safetensors")
+    refused("verify", trained, "--graph", graph_file, "--against", train_file, says=("float model", "float.train"))
+    refused("convert", train_file, "--out", tmp_path / "m2.safetensors", says="no integer program")

@@ -269,7 +269,7 @@ def test_a_killed_download_leaves_nothing_that_looks_whole_and_is_taken_up(targe
         assert all(".part" in name or name.startswith("tmp") for name in left(tmp_path))
         site.pause = 0.0
         download.download(entry_of(site), target)
-        assert int(site.asked[-1]["Range"].removeprefix("bytes=").rstrip("-")) >= 1 << 16
+        assert int(site.asked[-1]["Range"].removeprefix("bytes=").rstrip("-")) >= 1 << 14
     assert target.read_bytes() == CONTENT
 
 
