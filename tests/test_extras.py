@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ SOFT = {"threadpoolctl", "sklearn"}  # used where it is there (the second: by a 
 SAME = {"llvmlite"}  # numba's own
 
 
+@cache
 def imported():
     """Top-level modules of others that dqnumba imports, each with the files that do."""
     found: dict[str, set[str]] = {}
