@@ -7,7 +7,8 @@ A page is plain Markdown. Three things in it have a meaning here:
   alone), ``not run: REASON``, ``needs MODULE``, and, above what is printed, ``within TOLERANCE``: a float may be off by
   that much of itself.
 * The comments ``<!-- setup ... -->`` and ``<!-- figure NAME ... -->`` hold Python that the reader need not see. The
-  second stands above the picture ``figures/NAME.svg`` and draws it.
+  second stands above the picture ``figures/NAME.svg`` and draws it; ``<!-- figure NAME within 0.1`` lets its numbers
+  differ by that share of the largest of their series (0.02).
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Block:
     span : (int, int)
         Where ``shown`` stands in the page's text.
     within : float
-        Relative tolerance of the floats in it.
+        Relative tolerance of the floats in it, or of a figure's numbers.
     """
 
     kind: str
@@ -87,7 +88,8 @@ def blocks(page: str) -> list[Block]:
             continue
         if kind is not None:
             first, _, code = match["rest"].partition("\n")
-            last = Block(kind, code, line + 1, name=first.strip())
+            name, _, within = first.strip().partition(" within ")
+            last = Block(kind, code, line + 1, name=name, within=float(within or 0.02))
         elif match["language"] in RUN:
             last = Block(match["language"], match["text"], line + 1)
         else:

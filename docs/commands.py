@@ -11,7 +11,7 @@ __all__ = ["markdown"]
 
 
 def markdown() -> str:
-    """The reference as Markdown: a section a verb, its usage, a table of its options."""
+    """The reference as Markdown: a section a verb, its usage, its options, its examples."""
     return "\n".join(line for name, parser in _verbs(build_parser()) for line in _section(name, parser))
 
 
@@ -27,12 +27,11 @@ def _verbs(parser: argparse.ArgumentParser, prefix: str = "") -> Iterator[tuple[
 def _section(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
     usage = argparse.ArgumentParser.format_usage(parser).removeprefix("usage: ").rstrip()
     yield from (f"## dqnumba {name}", "", _plain(parser.description), "", "```text", *usage.splitlines(), "```", "")
-    rows = [action for action in parser._actions if not isinstance(action, argparse._SubParsersAction)]
-    yield from ("| option | |", "| --- | --- |")
-    yield from (f"| {_names(action)} | {_plain(_help(action, parser))} |" for action in rows)
-    yield ""
+    for action in parser._actions:
+        if not isinstance(action, argparse._SubParsersAction):
+            yield from (_names(action), f": {_plain(_help(action, parser))}", "")
     if parser.epilog:
-        yield from (_plain(parser.epilog), "")
+        yield from ("```text", *parser.epilog.strip().splitlines(), "```", "")
 
 
 def _names(action: argparse.Action) -> str:
@@ -52,5 +51,5 @@ def _help(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
 
 def _plain(text: str | None) -> str:
     """Text of a parser as Markdown: signs that Markdown would read otherwise are kept as they are."""
-    parts = " ".join((text or "").split()).replace("|", "\\|").split("`")
+    parts = " ".join((text or "").split()).split("`")
     return "`".join(part if i % 2 else part.replace("*", r"\*").replace("_", r"\_") for i, part in enumerate(parts))

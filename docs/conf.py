@@ -17,18 +17,19 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "docs.extensions.docstrings",
     "docs.extensions.mathml",
     "docs.extensions.figures",
     "docs.extensions.commands",
 ]
 exclude_patterns = ["_build", "figures"]
 
-myst_enable_extensions = ["dollarmath"]
+myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 autodoc_typehints = "none"  # types stand in the docstrings
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True}
 napoleon_google_docstring = False
 napoleon_custom_sections = [("Shapes", "notes_style")]
 default_role = "code"

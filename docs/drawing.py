@@ -83,7 +83,7 @@ class Drawing:
         return {"panels": [asdict(panel) for panel in self.panels]}
 
 
-def differences(kept: dict[str, Any], made: dict[str, Any], within: float = 0.02) -> list[str]:
+def differences(kept: dict[str, Any], made: dict[str, Any], within: float) -> list[str]:
     """Where two figures differ: words exactly, numbers by more than ``within`` of the largest of their series."""
     found: list[str] = []
     if len(kept["panels"]) != len(made["panels"]):

@@ -41,6 +41,8 @@ class Outcome:
         Blocks with what they printed.
     drawings : dict
         Figure name -> Drawing.
+    within : dict
+        Figure name -> tolerance of its numbers.
     wrong : list of str
         Differences, each with its place.
     """
@@ -50,6 +52,7 @@ class Outcome:
     left_out: int = 0
     printed: list[tuple[Block, str]] = field(default_factory=list)
     drawings: dict[str, Drawing] = field(default_factory=dict)
+    within: dict[str, float] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
 
 
@@ -87,6 +90,7 @@ def _run(block: Block, outcome: Outcome, place: str) -> str:
         return "".join(_command(line, place) for line in _lines(block.text))
     if block.kind == "figure":
         outcome.names["drawing"] = outcome.drawings[block.name] = Drawing()
+        outcome.within[block.name] = block.within
     # The name of the file says where; its text is there for inspect.getsource and for tracebacks.
     name = f"<{place}>"
     linecache.cache[name] = (len(block.text), None, block.text.splitlines(keepends=True), name)

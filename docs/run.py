@@ -53,7 +53,8 @@ def figure_differences(name: str, outcome: Outcome) -> list[str]:
     if not path.exists() or not path.with_suffix(".svg").exists():
         return [f"figure {name}: not drawn yet; python -m docs.run --write draws it"]
     kept = json.loads(path.read_text(encoding="utf-8"))
-    return [f"figure {name}: {why}" for why in differences(kept, outcome.drawings[name].to_dict())]
+    found = differences(kept, outcome.drawings[name].to_dict(), outcome.within[name])
+    return [f"figure {name}: {why}" for why in found]
 
 
 def _write(path: Path, outcome: Outcome) -> None:

@@ -43,4 +43,5 @@ def _inline(path: Path, words: str) -> str:
         text = text.replace(f'id="{name}"', f'id="{path.stem}-{name}"')
     words = words.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
     svg = text.replace("<svg ", f'<svg role="img" aria-label="{words}" ', 1)
-    return f'<div class="figure">{svg}</div>'
+    wide = float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1]) > 450  # two panels are too small to read on a phone
+    return f'<div class="figure{" wide" if wide else ""}">{svg}</div>'

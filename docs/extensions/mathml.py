@@ -11,6 +11,7 @@ from sphinx.util import logging
 
 __all__ = ["setup"]
 
+_FENCES = re.compile("<mo>([{}‖])</mo>")  # without \\left and \\right they keep their size, as parentheses do
 _SIZES = re.compile(r"\\[bB]igg?[lr]?(?![a-zA-Z])")  # MathML stretches brackets by itself
 
 
@@ -35,10 +36,11 @@ def _display(writer: Any, node: nodes.math_block) -> None:
 
 def _formula(node: nodes.Node, text: str, *, as_block: bool) -> str:
     try:
-        return latex2mathml.tex2mathml(_SIZES.sub("", text), as_block=as_block)
+        made = latex2mathml.tex2mathml(_SIZES.sub("", text), as_block=as_block)
     except MathError as error:
         logging.getLogger(__name__).warning("formula %r: %s", text, error, location=node)
         return _as_written(text)
+    return _FENCES.sub(r'<mo stretchy="false">\1</mo>', made)
 
 
 def _as_written(text: str) -> str:

@@ -23,8 +23,8 @@ def pack4(codes: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    codes : integer array (..., C), values in -8 .. 7 (stored codes: an unsigned site is stored minus its
-    offset)
+    codes : integer array (..., C)
+        Values in -8 .. 7 (stored codes: an unsigned site is stored minus its offset).
 
     Returns
     -------

@@ -22,11 +22,12 @@ def test_a_page_with_everything():
     found = blocks(page(
         "# Title", "<!-- setup", "x = 1", "-->", "'''python", "print(x)", "'''", "", "<!-- block: within 1e-3 -->",
         "'''text", "1", "'''", "<!-- block: slow: minutes -->", "<!-- block: needs torch -->", "'''sh", "dqnumba demo",
-        "'''", "<!-- figure one", "draw()", "-->", "![words](figures/one.svg)", "'''toml", "a = 1", "'''",
+        "'''", "<!-- figure one within 0.1", "draw()", "-->", "![words](figures/one.svg)", "'''toml", "a = 1", "'''",
     ))  # fmt: skip
     assert [(b.kind, b.line) for b in found] == [("setup", 3), ("python", 6), ("sh", 16), ("figure", 19)]
     assert found[1].shown == "1\n" and found[1].within == 1e-3
-    assert (found[2].slow, found[2].needs, found[3].name) == ("minutes", "torch", "one")
+    assert (found[2].slow, found[2].needs) == ("minutes", "torch")
+    assert (found[3].name, found[3].within) == ("one", 0.1)
 
 
 def test_text_belongs_to_the_block_right_above_it_only():

@@ -21,7 +21,7 @@ def two_panels():
 
 def test_equal_figures_survive_a_file():
     kept = json.loads(json.dumps(two_panels().to_dict()))
-    assert differences(kept, two_panels().to_dict()) == []
+    assert differences(kept, two_panels().to_dict(), 0.0) == []
     assert [series["colour"] for series in kept["panels"][1]["series"]] == [0, 1, 2]
 
 
@@ -55,14 +55,14 @@ def test_every_change_is_seen(change):
     kept = two_panels().to_dict()
     made = copy.deepcopy(kept)
     change(made)
-    assert differences(kept, made)
+    assert differences(kept, made, 0.02)
 
 
 def test_small_changes_of_numbers_are_not():
     kept = two_panels().to_dict()
     made = copy.deepcopy(kept)
     made["panels"][0]["series"][0]["y"][1] += 0.05
-    assert differences(kept, made) == []
+    assert differences(kept, made, 0.02) == []
 
 
 def test_what_cannot_be_drawn_is_refused():

@@ -7,15 +7,19 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from browser import CHROMIUM, Browser
 
 from docs.build import foreign
 from docs.commands import markdown
 from docs.execute import PAGES, ROOT, page_name
+from docs.picture import COLOURS
 from dqnumba.cli.main import build_parser
 
+# Colour of each figure's words, and of the text around it.
+INKS = """[...document.querySelectorAll('.figure svg')].map(svg => [
+  getComputedStyle(svg.querySelector('text')).fill, getComputedStyle(svg.parentElement).color])"""
 DOCS = ROOT / "docs"
 ALL = sorted({*PAGES, *(DOCS / "reference").glob("*.md")})
 
@@ -91,12 +95,57 @@ def test_what_a_page_would_load_is_found(tmp_path, content, count):
     assert len(foreign(tmp_path)) == count
 
 
-def test_the_site_builds_without_a_warning(tmp_path):
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The built site; made by the documented command, which fails at any warning."""
     pytest.importorskip("myst_parser", reason="the site needs the extra docs: pip install '.[docs]'")
+    folder = tmp_path_factory.mktemp("built") / "site"
     env = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
-    done = subprocess.run([sys.executable, "-m", "docs.build", str(tmp_path / "site")], capture_output=True, text=True,
+    done = subprocess.run([sys.executable, "-m", "docs.build", str(folder)], capture_output=True, text=True,
                           timeout=300, cwd=ROOT, env=env, check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    page = (tmp_path / "site" / "learn" / "affine.html").read_text(encoding="utf-8")
+    return folder
+
+
+def test_the_site_builds_without_a_warning(site):
+    page = (site / "learn" / "affine.html").read_text(encoding="utf-8")
     assert "<math" in page and "<svg" in page and "<!-- figure" not in page
-    assert len(list(Path(tmp_path / "site").rglob("*.html"))) >= 30
+    assert len([path for path in site.rglob("*.html") if "_static" not in path.parts]) >= 30
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
+def test_pages_fit_the_screen_and_complain_of_nothing(site, tmp_path):
+    """Every page at desktop and phone widths; the figures in the ink of the page, light and dark."""
+    browser = Browser(tmp_path / "profile")
+    try:
+        for path in sorted(site.rglob("*.html")):
+            if "_static" in path.parts:
+                continue
+            for width in (1280, 390):
+                for dark in (False, True):
+                    browser.complaints.clear()
+                    browser.open(path.as_uri(), width=width, dark=dark)
+                    where = f"{path.relative_to(site)} at {width}, {'dark' if dark else 'light'}"
+                    assert not browser.complaints, (where, browser.complaints)
+                    assert browser.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0, where
+                    inks = browser.evaluate(INKS)
+                    assert all(ink == paper for ink, paper in inks), (where, inks)
+    finally:
+        browser.close()
+
+
+def test_figures_are_seen_on_both_papers():
+    """WCAG 2 asks 3 to 1 of what a figure is made of."""
+    for colour in COLOURS:
+        for paper in ("#ffffff", "#131416"):  # of the theme
+            assert contrast(colour, paper) >= 3, (colour, paper)
+
+
+def contrast(a, b):
+    def luminance(colour):
+        parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+        linear = [v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((luminance(a), luminance(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
