@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator
 
 from dqnumba.cli.main import build_parser
 
 __all__ = ["markdown"]
+
+_OPTION = re.compile(r"(?<![\w-])(--[a-z][\w-]*)")
+_SIGN = re.compile(r"([*_<|])")
 
 
 def markdown() -> str:
@@ -50,6 +54,6 @@ def _help(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
 
 
 def _plain(text: str | None) -> str:
-    """Text of a parser as Markdown: signs that Markdown would read otherwise are kept as they are."""
+    """Text of a parser as Markdown: options as code, and signs that Markdown would read otherwise as they are."""
     parts = " ".join((text or "").split()).split("`")
-    return "`".join(part if i % 2 else part.replace("*", r"\*").replace("_", r"\_") for i, part in enumerate(parts))
+    return "`".join(part if i % 2 else _OPTION.sub(r"`\1`", _SIGN.sub(r"\\\1", part)) for i, part in enumerate(parts))

@@ -32,6 +32,7 @@ autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
 napoleon_google_docstring = False
 napoleon_custom_sections = [("Shapes", "notes_style")]
+napoleon_use_ivar = True
 default_role = "code"
 
 html_theme = "furo"

@@ -12,7 +12,7 @@ import pytest
 from browser import CHROMIUM, Browser
 
 from docs.build import foreign
-from docs.commands import markdown
+from docs.commands import _plain, markdown
 from docs.execute import PAGES, ROOT, page_name
 from docs.picture import COLOURS
 from dqnumba.cli.main import build_parser
@@ -75,6 +75,21 @@ def test_the_reference_has_every_verb_and_option():
                     assert f"`{option}" in section, f"{name} {option}"
 
     visit(build_parser(), "dqnumba")
+
+
+def test_the_reference_keeps_the_signs_of_help_texts():
+    assert _plain("see `a_b --c`; beside --out, x|y <N> a_b") == r"see `a_b --c`; beside `--out`, x\|y \<N> a\_b"
+
+
+def test_attributes_that_are_described_together_come_apart():
+    pytest.importorskip("sphinx", reason="the site needs the extra docs")
+    from docs.extensions.docstrings import apart
+
+    lines = ["What it is.", "", ":ivar a, b: both", "    of them", ":vartype a, b: int", ":ivar c: alone", ""]
+    assert apart(lines) == [
+        "What it is.", "", ":ivar a: both", "    of them", ":ivar b: both", "    of them", ":vartype a: int",
+        ":vartype b: int", ":ivar c: alone", "",
+    ]  # fmt: skip
 
 
 def test_reference_covers_what_the_rooms_export():
