@@ -21,7 +21,7 @@ import numpy as np
 
 from . import machine, peers, report
 from .environments import Unavailable, make_environment, make_wheel, sizes
-from .startup import OURS, PYG, prepare_files, process
+from .startup import OURS, PYG, in_turns, prepare_files, process
 from .timing import summary
 
 __all__ = ["main", "table"]
@@ -143,15 +143,7 @@ def measure(
             ONNX, folder / "gcn.onnx", folder / "arrays.npz", threads, threads=threads, python=other))  # fmt: skip
     if places["pyg"][0] is not None:
         runs["pyg"] = (repeats, lambda n: process(PYG, folder / "pyg.npz", threads, threads=threads))
-    for name, (_, run) in runs.items():  # fills the cache of kernels, and gets the files of the libraries into memory
-        if name != "dqnumba_cold":
-            run(0)
-    samples: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
-    for n in range(max((count for count, _ in runs.values()), default=0)):
-        for name, (count, run) in runs.items():
-            if n < count:
-                samples[name].append(run(n))
-                report.progress(f"{name}: {samples[name][-1]['total']:.2f} s")
+    samples = in_turns(runs, cold=("dqnumba_cold",))
     found: dict[str, Any] = {"contenders": {}, "failures": []}
     for name, rows in samples.items():
         imports = [sum(value for key, value in row.items() if key.startswith("import_")) for row in rows]

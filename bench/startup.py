@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import numpy as np
 from . import goals, machine, peers, report
 from .timing import summary
 
-__all__ = ["OURS", "PEAK", "PYG", "main", "prepare_files", "process", "table"]
+__all__ = ["OURS", "PEAK", "PYG", "in_turns", "main", "prepare_files", "process", "table"]
 
 #: Put before a script: the most memory that a process had, in MB. Not by getrusage, whose number outlives exec: a small
 #: process would report the size of the one that started it.
@@ -122,6 +122,26 @@ def process(
     return json.loads(done.stdout.splitlines()[-1]) | {"total": total}
 
 
+def in_turns(
+    runs: Mapping[str, tuple[int, Callable[[int], dict[str, float]]]], *, cold: Collection[str]
+) -> dict[str, list[dict[str, float]]]:
+    """What each process reports, round by round; ``runs`` has how often and, given the round, the process itself.
+
+    Each but those named in ``cold`` runs once before: that fills the cache of kernels, and gets the files of the
+    libraries into memory.
+    """
+    for name, (_, run) in runs.items():
+        if name not in cold:
+            run(0)
+    samples: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
+    for n in range(max((count for count, _ in runs.values()), default=0)):
+        for name, (count, run) in runs.items():
+            if n < count:
+                samples[name].append(run(n))
+                report.progress(f"{name}: {samples[name][-1]['total']:.2f} s")
+    return samples
+
+
 def measure(threads: int, *, repeats: int, empty_repeats: int) -> dict[str, Any]:
     """All contenders in turns; each with the medians of its parts in seconds."""
     with tempfile.TemporaryDirectory() as name:
@@ -134,15 +154,7 @@ def measure(threads: int, *, repeats: int, empty_repeats: int) -> dict[str, Any]
         }
         if peers.pyg_or_none() is not None:
             runs["pyg"] = (repeats, lambda n: process(PYG, folder / "pyg.npz", threads, threads=threads))
-        for name in ("cached", "pyg"):  # fills the cache, and gets the files of the libraries into memory
-            if name in runs:
-                runs[name][1](0)
-        samples: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
-        for n in range(max(count for count, _ in runs.values())):
-            for name, (count, run) in runs.items():
-                if n < count:
-                    samples[name].append(run(n))
-                    report.progress(f"{name}: {samples[name][-1]['total']:.2f} s")
+        samples = in_turns(runs, cold=("empty",))
     found: dict[str, Any] = {"contenders": {}, "failures": []}
     for name, rows in samples.items():
         names = [key for key in rows[0] if key not in ("checksum", "peak_mb")]

@@ -105,19 +105,6 @@ def test_pictures(without, call, tmp_path, verb):
     assert not (tmp_path / "p.png").exists()
 
 
-def test_the_test_kit():
-    """In a process of its own: this one has it loaded."""
-    code = (
-        "import sys; sys.modules['hypothesis'] = None\n"
-        "import dqnumba as dq\n"
-        "try:\n    dq.testing\n"
-        "except dq.MissingExtraError as error:\n    print(error)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert 'pip install "dqnumba[testing]"' in done.stdout
-
-
 def test_training_and_inference_need_no_extra(tmp_path):
     """All of them taken away: a model is made, calibrated, converted, saved and run."""
     code = f"""
