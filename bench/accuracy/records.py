@@ -18,6 +18,7 @@ __all__ = [
     "commit",
     "configuration",
     "differences",
+    "filled_in",
     "load",
     "load_all",
     "make",
@@ -92,8 +93,6 @@ def differences(record: dict[str, Any], configured: dict[str, Any]) -> list[str]
 
     A field of the quantization that the record does not know counts only where it is not at its default now.
     """
-    from dqnumba.qat import QuantConfig
-
     found = []
     then = record["configuration"]
     for part in ("model", "train", "quant"):
@@ -103,10 +102,16 @@ def differences(record: dict[str, Any], configured: dict[str, Any]) -> list[str]
     if (old is None) != (new is None):
         return [*found, "quant_config"]
     if new is not None:
-        default = QuantConfig().to_dict()
-        found += [key for key in new if old.get(key, default[key]) != new[key]]
-        found += sorted(old.keys() - new.keys())
+        old = filled_in(old)
+        found += [key for key in old.keys() | new.keys() if key not in new or old[key] != new[key]]
     return sorted(set(found))
+
+
+def filled_in(quant_config: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a quantization as they were recorded, and those that came later at their defaults: how things were."""
+    from dqnumba.qat import QuantConfig
+
+    return QuantConfig().to_dict() | quant_config
 
 
 def save(path: Path, record: dict[str, Any]) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from dqnumba.errors import DQError
-from dqnumba.qat import QuantConfig
 from dqnumba.train.build import quant_config
 from dqnumba.train.checkpoint import Checkpoint, read_checkpoint, train_file_of
 from dqnumba.train.evaluate import is_dataset
@@ -227,7 +226,7 @@ def _with_defaults(then: dict[str, Any]) -> dict[str, Any]:
     quant = then["quant_config"]
     return json.loads(json.dumps(then | {
         "settings": RunSettings.from_dict(then["settings"]).to_dict(),
-        "quant_config": None if quant is None else QuantConfig.from_dict(quant).to_dict(),
+        "quant_config": None if quant is None else records.filled_in(quant),
     }))  # fmt: skip
 
 

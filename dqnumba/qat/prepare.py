@@ -110,6 +110,7 @@ class QuantizedModel(nn.Module):
     def __deepcopy__(self, memo: dict) -> QuantizedModel:
         twin = prepare(self.model, self.config)
         twin.load_state_dict(self.state_dict())
+        twin.planned_passes = self.planned_passes
         return twin
 
 

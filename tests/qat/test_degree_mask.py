@@ -1,5 +1,6 @@
 """The degree mask: probabilities, draws, and what a protected row does to values, ranges and messages."""
 
+import copy
 import math
 
 import numpy as np
@@ -150,6 +151,7 @@ def test_the_mask_ends_after_its_share_and_the_count_goes_on_after_a_break():
     qmodel._context(graph, False, None, observe=True)  # an evaluation pass does not count
     twin.load_state_dict(qmodel.state_dict())
     assert masks(twin, 4) == [True, True, False, False]
+    assert masks(copy.deepcopy(ending(1)), 2) == [True, False], "a copy knows it too"
     assert masks(ending(None), 3) == [True] * 3, "nobody said when training ends"
     assert masks(ending(0), 1) == [False]
     assert "quantizer.passes" not in prepared(graph=graph)[0].state_dict(), "nothing is counted without a need"
