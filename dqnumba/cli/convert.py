@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
             f"{args.file} holds a float model (method fp32), which has no integer program; train with --method dq, or "
             "with --method ptq for the same training followed by calibration."
         )
-    model = convert(qmodel)
+    model = convert(qmodel).with_class_names(checkpoint.class_names)
     model.save(args.out)
     size = Path(args.out).stat().st_size
     content = {"file": str(args.out), "file_bytes": size, "tensor_bytes": model.nbytes}

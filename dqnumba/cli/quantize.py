@@ -75,10 +75,7 @@ def run(args: argparse.Namespace) -> int:
         ranges=args.ranges, weights=args.weights, bias_correction=not args.no_bias_correction, sites=args.sites,
         indices=source.splits.get("train") if source.many_graphs else None,
     )  # fmt: skip
-    integer = convert(qmodel)
-    classes = source.file.classes if source.file is not None else None
-    if classes is not None and len(classes) == integer.program.meta["out_channels"]:
-        integer = integer.with_class_names(classes)
+    integer = convert(qmodel).with_class_names(source.class_names(model.config["out_channels"]))
     seconds = time.perf_counter() - started
     report = verify(integer, qmodel, source.data, backend=args.backend or "numba")
 

@@ -41,14 +41,16 @@ class IntegerModel:
         names = self.program.meta.get("class_names")
         return None if names is None else tuple(names)
 
-    def with_class_names(self, names: Sequence[str]) -> IntegerModel:
-        """The same model with a name for each output channel, which its file will keep.
+    def with_class_names(self, names: Sequence[str] | None) -> IntegerModel:
+        """The same model with a name for each output channel, which its file will keep; None changes nothing.
 
         Raises
         ------
         ModelFormatError
             If there is not one name, a text, for each channel.
         """
+        if names is None:
+            return self
         return IntegerModel(replace(self.program, meta=self.program.meta | {"class_names": list(names)}))
 
     def bind(self, graph: Graph, *, backend: str | None = None) -> BoundModel:

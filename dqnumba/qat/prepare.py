@@ -36,9 +36,6 @@ class QuantizedModel(nn.Module):
         Dotted site name -> quantizer, in the order of execution. A shared quantizer appears under both names.
     sites : dict
         Dotted site name -> row of the table of sites.
-    planned_passes : int or None
-        Training passes that are to come in all, which ``mask_until`` is a share of; :func:`dqnumba.fit` sets it. None,
-        as in a loop that knows no end, draws masks in every pass.
     """
 
     def __init__(self, model: nn.GNN, config: QuantConfig) -> None:
@@ -47,8 +44,8 @@ class QuantizedModel(nn.Module):
         self.quantizers: dict[str, Any] = {}
         self.sites: dict[str, Site] = {}
         self._probability: tuple[Any, NDArray] | None = None
-        self.planned_passes: int | None = None
         self._passes = np.zeros(1, np.int64)  # of training so far; counted where the configuration asks for it
+        self._planned: tuple[int, int] | None = None  # the pass before which training begins, and how many it has
 
     def parameters(self) -> dict[str, ag.Tensor]:
         """Parameters of the float model, under its own names, and learned ranges as ``quantizer.<site>.log_factor``."""
@@ -80,6 +77,13 @@ class QuantizedModel(nn.Module):
         with ag.no_grad(), ag.reuse_memory():
             self.model.forward(self._context(graph, False, None, observe=True))
 
+    def plan_passes(self, passes: int) -> None:
+        """Say how many training passes are to come, which ``mask_until`` is a share of; :func:`dqnumba.fit` does.
+
+        Where nobody says it, as in a loop that knows no end, every pass draws a mask.
+        """
+        self._planned = (int(self._passes[0]), passes)
+
     def _context(self, graph: Any, training: bool, rng: np.random.Generator | None, *, observe: bool) -> nn.Context:
         ctx = nn.Context(graph, training, rng, observe=observe)
         if not training:
@@ -100,7 +104,10 @@ class QuantizedModel(nn.Module):
 
     def _mask_ended(self, passes: int) -> bool:
         until = self.config.mask_until
-        return until < 1.0 and self.planned_passes is not None and passes >= until * self.planned_passes
+        if until == 1.0 or self._planned is None:
+            return False
+        start, planned = self._planned
+        return passes - start >= until * planned
 
     def _protection(self, graph: Any) -> NDArray[np.float64]:
         if self._probability is None or self._probability[0] is not graph:
@@ -110,7 +117,7 @@ class QuantizedModel(nn.Module):
     def __deepcopy__(self, memo: dict) -> QuantizedModel:
         twin = prepare(self.model, self.config)
         twin.load_state_dict(self.state_dict())
-        twin.planned_passes = self.planned_passes
+        twin._planned = self._planned
         return twin
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,8 @@ class Checkpoint:
         recipe file has changed.
     record : dict or None
         What ``train --json`` printed; None while training has not ended.
+    class_names : sequence of str or None
+        A name for each output, for the model file.
     """
 
     model_config: dict[str, Any]
@@ -58,6 +60,7 @@ class Checkpoint:
     settings: dict[str, Any]
     recipe: dict[str, Any]
     record: dict[str, Any] | None = None
+    class_names: Sequence[str] | None = None
 
 
 def train_file_of(path: str | Path) -> Path:
@@ -91,6 +94,7 @@ def write_checkpoint(checkpoint: Checkpoint, path: str | Path) -> int:
             "settings": checkpoint.settings,
             "recipe": checkpoint.recipe,
             "record": checkpoint.record,
+            "class_names": checkpoint.class_names,
             "state": {
                 "epoch": state.epoch,
                 "schedule": state.schedule,
@@ -152,6 +156,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         settings=content["settings"],
         recipe=content["recipe"],
         record=content["record"],
+        class_names=content.get("class_names"),  # of older files: none
     )
 
 

@@ -118,7 +118,8 @@ def run_experiment(
         model = initial_model(settings, recipe, resume)
     config = quant_config(settings, recipe)
     trained = prepare(model, config) if settings.method in QUANTIZED_WHILE_TRAINING else model
-    saver = _TrainFile(out, model.config, config, settings, recipe, save_every, callback)
+    names = source.class_names(model.config["out_channels"])
+    saver = _TrainFile(out, model.config, config, settings, recipe, names, save_every, callback)
     result = fit(
         trained, source.data, splits=source.splits, seed=settings.seed, progress=progress, callback=saver,
         state=resume.state if resume else None, **options,
@@ -135,10 +136,7 @@ def run_experiment(
         record["file_bytes"] = _float_bytes(model)
         integer = None
     else:
-        integer = convert(trained)
-        classes = source.file.classes if source.file is not None else None
-        if classes is not None and len(classes) == integer.program.meta["out_channels"]:
-            integer = integer.with_class_names(classes)
+        integer = convert(trained).with_class_names(saver.blank.class_names)
         record |= scorer.compare(trained, integer)
         record["file_bytes"] = _save_integer(integer, out)
     saver.write(result.state, model=trained.state_dict(), record=record)
@@ -190,8 +188,8 @@ class _TrainFile:
     """Writes the train file: now and then while training, and at the end."""
 
     def __init__(
-        self, out: Any, model_config: Any, config: Any, settings: RunSettings, recipe: Recipe, every: float,
-        callback: Callable[[EpochEnd], None] | None,
+        self, out: Any, model_config: Any, config: Any, settings: RunSettings, recipe: Recipe,
+        class_names: tuple[str, ...] | None, every: float, callback: Callable[[EpochEnd], None] | None,
     ) -> None:  # fmt: skip
         self.path = None if out is None else train_file_of(out)
         self.callback = callback
@@ -200,6 +198,7 @@ class _TrainFile:
             model_config=model_config, quant_config=None if config is None else config.to_dict(), model=None,
             state=None, settings=settings.to_dict(),
             recipe={"model": recipe.model, "train": recipe.train, "quant": recipe.quant},
+            class_names=class_names,
         )  # fmt: skip
 
     def __call__(self, end: EpochEnd) -> None:

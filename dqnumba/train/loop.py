@@ -117,8 +117,8 @@ def fit(
     )
     run.schedule.start(lr)
     run.best_model = _copy(model.state_dict())
-    if hasattr(model, "planned_passes"):
-        model.planned_passes = int(epochs) * task.passes_per_epoch
+    if hasattr(model, "plan_passes"):
+        model.plan_passes(int(epochs) * task.passes_per_epoch)
     if state is not None:
         run.restore(state)
 

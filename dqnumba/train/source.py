@@ -103,6 +103,11 @@ class SourceData:
     def many_graphs(self) -> bool:
         return is_dataset(self.data)
 
+    def class_names(self, outputs: int) -> tuple[str, ...] | None:
+        """Names of the classes, where the graph file has some and a model has an output for each."""
+        names = None if self.file is None else self.file.classes
+        return None if names is None or len(names) != outputs else tuple(names)
+
 
 def load_source(source: Source, *, default_fold: int | None = 0, data: Any = None, progress: Any = None) -> SourceData:
     """Load the data and cut them into splits.

@@ -45,6 +45,13 @@ def test_names_are_kept_in_the_file_and_printed(call, model, tmp_path):
         assert arrays["classes"].tolist() == ["apple", "pear", "quince"]
 
 
+def test_the_train_file_knows_them_too(call, model, tmp_path):
+    out = tmp_path / "again.safetensors"
+    assert call("convert", model.with_suffix(".train.safetensors"), "-o", out).code == 0
+    assert load(out).class_names == ("apple", "pear", "quince")
+    assert out.read_bytes() == model.read_bytes()
+
+
 def test_a_graph_that_lacks_a_class_is_scored_by_name(call, model, tmp_path):
     """Its own numbers are other ones: pear 0, quince 1. Counted by number, nearly all would be wrong."""
     labels = [label for label in LABELS if label != "apple"]

@@ -139,7 +139,8 @@ def test_the_mask_ends_after_its_share_and_the_count_goes_on_after_a_break():
 
     def ending(planned):
         qmodel, _ = prepared(graph=graph, low=1.0, high=1.0, train=False, mask_until=0.5)
-        qmodel.planned_passes = planned
+        if planned is not None:
+            qmodel.plan_passes(planned)
         return qmodel
 
     def masks(qmodel, passes):
@@ -154,6 +155,8 @@ def test_the_mask_ends_after_its_share_and_the_count_goes_on_after_a_break():
     assert masks(copy.deepcopy(ending(1)), 2) == [True, False], "a copy knows it too"
     assert masks(ending(None), 3) == [True] * 3, "nobody said when training ends"
     assert masks(ending(0), 1) == [False]
+    twin.plan_passes(4)
+    assert masks(twin, 4) == [True, True, False, False], "a second training has a share of its own"
     assert "quantizer.passes" not in prepared(graph=graph)[0].state_dict(), "nothing is counted without a need"
 
 
