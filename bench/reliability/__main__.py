@@ -1,0 +1,24 @@
+"""``python -m bench.reliability NAME [options]``: one long run; ``NAME --help`` lists its options."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+#: Name of a run, which is also the name of its module here and of its record, and what it does.
+RUNS = {
+    "kills": "SIGKILL at every step of training, saving, preparing, downloading and cache writing",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Hand the options to ``main(argv)`` of the module of that name."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] not in RUNS:
+        print(__doc__, "", *(f"  {name:12} {what}" for name, what in RUNS.items()), sep="\n", file=sys.stderr)
+        return 0 if argv and argv[0] in ("-h", "--help") else 2
+    return importlib.import_module(f".{argv[0]}", __package__).main(argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
