@@ -13,6 +13,7 @@ __all__ = [
     "make_meter",
     "make_progress",
     "note",
+    "note_first_use",
     "source_from",
     "table",
 ]
@@ -93,6 +94,15 @@ def note(args: argparse.Namespace, message: str) -> None:
     """One line for people, on stderr, silenced by ``--quiet``."""
     if not args.quiet:
         sys.stderr.write(message + "\n")
+
+
+def note_first_use(args: argparse.Namespace) -> None:
+    """Before training: say why it starts slowly where no compiled kernel is on disk."""
+    from .warmup import cache_state
+
+    if not args.quiet and not (state := cache_state())["kernels"]:
+        kept = f"cannot be kept ({state['problem']})" if state["problem"] else "are kept for later runs"
+        note(args, f"compiling kernels first, which takes a while; they {kept}")
 
 
 def emit(args: argparse.Namespace, content: dict[str, Any], text: str | Callable[[], str]) -> None:

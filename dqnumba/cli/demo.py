@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .common import emit, make_progress, note, table
+from .common import emit, make_progress, note, note_first_use, table
 from .options import add_output_options, add_run_options, add_seed, count
 
 HELP = "Train FP32, plain QAT and Degree-Quant at INT8 and INT4 on a graph that is built in, and compare them."
@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
 
     source, graph = Source(dataset="synthetic"), load("synthetic")
     note(args, f"embedded citation graph: {graph.num_nodes:,} nodes, {graph.num_edges:,} edges, model {args.model}")
+    note_first_use(args)
     progress = make_progress(args)
     overrides = {} if args.epochs is None else {"epochs": args.epochs}
     rows: list[dict[str, Any]] = []

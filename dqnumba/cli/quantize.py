@@ -75,7 +75,8 @@ def run(args: argparse.Namespace) -> int:
         ranges=args.ranges, weights=args.weights, bias_correction=not args.no_bias_correction, sites=args.sites,
         indices=source.splits.get("train") if source.many_graphs else None,
     )  # fmt: skip
-    integer = convert(qmodel).with_class_names(source.class_names(model.config["out_channels"]))
+    integer = convert(qmodel)
+    integer = integer.with_class_names(source.class_names(integer.program.meta["out_channels"]))
     seconds = time.perf_counter() - started
     report = verify(integer, qmodel, source.data, backend=args.backend or "numba")
 

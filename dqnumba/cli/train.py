@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .common import emit, make_progress, note, source_from, table
+from .common import emit, make_progress, note, note_first_use, source_from, table
 from .options import add_out, add_output_options, add_run_options, add_seed, add_source_options, count
 
 HELP = "Train a model on a data set or graph file, convert it to an integer program and score both."
@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
         from ..report import check_picture
 
         check_picture(args.plot)
+    note_first_use(args)
     result = run_experiment(settings, out=args.out, resume=resume, backend=args.backend, progress=make_progress(args))
     if args.out is not None:
         from ..train.checkpoint import train_file_of

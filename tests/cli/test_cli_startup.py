@@ -108,3 +108,16 @@ def test_what_cannot_run_here_is_refused(call, trained, graph_file, plain, name,
     assert value in result.err
     assert "Traceback" not in result.err
     assert call("inspect", trained).code == 0  # the file itself can be looked at
+
+
+@pytest.mark.parametrize(
+    ("kernels", "problem", "said"),
+    [(0, None, "kept for later runs"), (0, "no folder can be written", "no folder can be written"), (3, None, None)],
+)
+def test_a_first_use_says_that_it_compiles(call, monkeypatch, graph_file, kernels, problem, said):
+    monkeypatch.setattr(warmup, "cache_state", lambda: {"kernels": kernels, "problem": problem})
+    argv = ("train", "--graph", graph_file, "--epochs", 1, "--hidden", 8)
+    result = call(*argv)
+    assert result.code == 0
+    assert ("compiling kernels first" in result.err and said in result.err) if said else "compiling" not in result.err
+    assert "compiling" not in call(*argv, "--quiet").err
