@@ -17,7 +17,8 @@ NAMES = [str(path.relative_to(ROOT)) for path in FILES]
 _FLOAT = {"errors", "graph", "quant", "kernels"}
 ARROWS = {
     "errors": set(),
-    "files": set(),
+    "locks": set(),
+    "files": {"locks"},
     "quant": {"errors"},
     "graph": {"errors", "files"},
     "kernels": {"errors"},  # arrays in, arrays out
@@ -25,9 +26,9 @@ ARROWS = {
     "autograd": {"errors", "kernels", "graph"},
     "nn": _FLOAT | {"autograd"},
     "qat": _FLOAT | {"autograd", "nn"},
-    "train": _FLOAT | {"files", "autograd", "nn", "qat"},
+    "train": _FLOAT | {"files", "locks", "autograd", "nn", "qat"},
     "convert": {"errors", "graph", "quant", "infer", "autograd", "nn", "qat"},
-    "data": {"errors", "files", "graph"},
+    "data": {"errors", "files", "locks", "graph"},
     "estimator": {"errors", "graph", "qat", "train", "convert", "infer"},
     # Runs what the others made and shows it; nothing but the command line knows it.
     "report": {"errors", "graph", "infer", "nn", "qat", "train", "convert"},
@@ -35,6 +36,7 @@ ARROWS = {
 }
 # Single files that reach further: what they do is a whole run, from raw data to the record of the integer program.
 EXTRA = {
+    "kernels/_cache.py": {"files"},
     "kernels/reference.py": {"quant"},  # the single home of requantize
     "train/experiment.py": {"convert"},
     "train/initial.py": {"convert"},  # foreign weights

@@ -27,6 +27,7 @@ def whole_road(path: str) -> NDArray[np.float32]:
     assert_type(imodel, dq.IntegerModel)
     assert_type(dq.verify(imodel, qmodel, graph), VerifyReport)
     assert_type(imodel.save(path), int)
+    assert_type(imodel.to_bytes(), bytes)
     bound = dq.load(path).bind(graph, backend="numba")
     assert_type(bound, BoundModel)
     return bound()

@@ -39,11 +39,16 @@ def _look() -> dict[str, Any]:
 
     from .. import __version__
     from ..data.registry import cache_folder
+    from ..errors import DataError
     from ..infer import BACKENDS
     from ..kernels.dot import cpu
     from .warmup import cache_state
 
     triple, processor, _ = cpu.target()
+    try:
+        place = os.environ.get("DQNUMBA_DATA") or str(cache_folder() / "data")
+    except DataError as error:
+        place = "none: " + "; ".join(str(error).splitlines())
     return {
         "dqnumba": __version__,
         "python": platform.python_version(),
@@ -58,7 +63,7 @@ def _look() -> dict[str, Any]:
         "threads": numba.get_num_threads(),
         "threading_layer": _threading_layer(),
         "kernel_cache": cache_state(),
-        "data": os.environ.get("DQNUMBA_DATA") or str(cache_folder() / "data"),
+        "data": place,
         "settings": {name: os.environ[name] for name in _SETTINGS if name in os.environ},
         "huge_pages": _huge_pages(),
         "packages": {name: _version(name) for name in _PACKAGES},

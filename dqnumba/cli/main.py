@@ -1,7 +1,8 @@
 """The command ``dqnumba``: parses, sets up threads, runs a verb, and turns errors into exit codes.
 
 Exit codes: 0 done, 1 a check failed, 2 wrong use or bad input (at most three lines on stderr, no traceback), 130
-interrupted. A traceback is left for what should never happen: it is a bug report.
+interrupted (Ctrl-C), 143 terminated (SIGTERM), 129 hung up (SIGHUP), 141 nobody reads its messages. A traceback is left
+for what should never happen: it is a bug report.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import importlib
 import logging
 import os
 import sys
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from .ending import NO_READER, Stopped, leave_stdout, open_streams, say, stoppable, what_is_left
 from .options import WRONG_USE, add_verb, main_parser
 
 __all__ = ["build_parser", "main"]
@@ -24,16 +27,14 @@ VERBS = (
     "demo", "data", "train", "quantize", "convert", "run", "inspect", "verify", "report", "bench", "warmup", "doctor",
 )  # fmt: skip
 MOST_LINES = 3
-_REMEDIES = {
-    "train": "; `dqnumba train --resume` goes on from the train file, if there is one",
-    "data": "; the same command goes on where a download stopped",
-}
+INTERRUPTED = 130
+_WAYS = {"SIGTERM": "terminated", "SIGHUP": "hung up"}
 _EPILOG = """\
 exit codes:
   0    done
   1    a check failed (verify, quantize)
   2    wrong use or bad input; stderr says what to do
-  130  interrupted
+  130  interrupted by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP
 """
 
 
@@ -57,6 +58,20 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
+    open_streams()
+    with stoppable():
+        try:
+            code = _main(argv, time.time())
+        except KeyboardInterrupt:  # so early that there is nothing to say
+            code = INTERRUPTED
+    failed = leave_stdout()
+    if failed is not None and not isinstance(failed, BrokenPipeError) and code == 0:
+        say(f"dqnumba: error: standard output: {failed.strerror}. Check the free space.\n")
+        return WRONG_USE
+    return code
+
+
+def _main(argv: Sequence[str] | None, started: float) -> int:
     try:
         args = build_parser().parse_args(argv)
     except SystemExit as exit_:  # argparse has printed its help or its error
@@ -72,17 +87,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             return code
     except DQError as error:
         return _fail(args, str(error))
-    except BrokenPipeError:  # the reader of our stdout has gone, `dqnumba inspect F | head` for instance
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except BrokenPipeError:
+        # The reader of our stdout has gone (`dqnumba inspect F | head`): the result comes last, so all is done. If it
+        # is that of stderr, the work was broken off.
+        return 0 if isinstance(leave_stdout(), BrokenPipeError) else NO_READER
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         return _fail(args, f"{error.strerror or error}{place}. Check the path, its permissions and the free space.")
     except MemoryError:
         return _fail(args, "Out of memory. Use a smaller --hidden or --limit, or a machine with more memory.")
-    except KeyboardInterrupt:
-        sys.stderr.write(f"\ndqnumba {args.verb}: interrupted{_REMEDIES.get(args.verb, '')}.\n")
-        return 130
+    except KeyboardInterrupt as stop:
+        say(f"\ndqnumba {args.verb}: {_WAYS.get(str(stop), 'interrupted')}{what_is_left(args, started)}.\n")
+        return 128 + stop.number if isinstance(stop, Stopped) else INTERRUPTED
 
 
 def _verb(name: str) -> Any:
@@ -93,7 +109,7 @@ def _fail(args: argparse.Namespace, message: str) -> int:
     lines = [line.rstrip() for line in message.splitlines() if line.strip()] or ["unknown error"]
     if len(lines) > MOST_LINES:
         lines = [*lines[: MOST_LINES - 1], " ".join(line.strip() for line in lines[MOST_LINES - 1 :])]
-    sys.stderr.write(f"dqnumba {args.verb}: error: " + "\n".join(lines) + "\n")
+    say(f"dqnumba {args.verb}: error: " + "\n".join(lines) + "\n")
     return WRONG_USE
 
 

@@ -54,14 +54,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..convert import convert, verify
-    from ..qat import quantize_trained
-    from ..train.experiment import check_output
-    from ..train.initial import load_float
-    from ..train.source import load_source
+    from ..train.output import check_output, claimed
 
     if args.out is not None:
         check_output(args.out)
+    with claimed(args.out):
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from ..convert import convert, verify
+    from ..qat import quantize_trained
+    from ..train.initial import load_float
+    from ..train.source import load_source
+
     model = load_float(args.file, **_import_options(args))
     progress = make_progress(args)
     named = source_from(args)

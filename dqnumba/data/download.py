@@ -10,23 +10,20 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shutil
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from .. import locks
 from ..errors import DataError, MissingExtraError
 from ..files import whole_file
 from .registry import cache_folder, verify_file
 from .resume import Meter, ResumingDownloader
-
-try:
-    import fcntl
-except ImportError:  # Windows: each process has files of its own there
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["download", "extract_member"]
 
@@ -67,8 +64,6 @@ def download(entry: dict[str, Any], target: Path, *, meter: Meter | None = None)
             mine = stem if alone else f"{stem}.{os.getpid()}"
             downloader = ResumingDownloader(folder / f"{mine}.part", most=most, meter=meter, name=target.name)
             fetched = folder / mine
-            if not fetched.is_file():
-                _log.info("downloading %s from %s", target.name, url)
             _retrieve(pooch, url, fetched, downloader)
             return _settle(fetched, entry, target, keep=alone and "member" in entry)
     except requests.RequestException as error:
@@ -86,13 +81,26 @@ def download(entry: dict[str, Any], target: Path, *, meter: Meter | None = None)
 
 
 def _retrieve(pooch: Any, url: str, fetched: Path, downloader: ResumingDownloader) -> None:
+    """Through a folder beside ``fetched``, which nobody else uses: pooch's own passing file stays after a kill."""
+    passing = fetched.with_name(f"{fetched.name}.new")
+    if passing.is_dir():  # the last process was killed
+        for path in passing.iterdir():
+            if path.stat().st_size:  # the downloader has moved there what it had fetched whole
+                os.replace(path, fetched)
+        shutil.rmtree(passing)
+    if fetched.is_file():
+        return
+    _log.info("downloading %s from %s", downloader.name, url)
     talk = pooch.get_logger()
     level = talk.level
     talk.setLevel("WARNING")  # it would print every address and hash; what matters is raised
+    passing.mkdir()
     try:
-        pooch.retrieve(url, known_hash=None, fname=fetched.name, path=fetched.parent, downloader=downloader)
+        pooch.retrieve(url, known_hash=None, fname=fetched.name, path=passing, downloader=downloader)
+        os.replace(passing / fetched.name, fetched)
     finally:
         talk.setLevel(level)
+        shutil.rmtree(passing, ignore_errors=True)
 
 
 def _settle(fetched: Path, entry: dict[str, Any], target: Path, *, keep: bool) -> None:
@@ -106,6 +114,10 @@ def _settle(fetched: Path, entry: dict[str, Any], target: Path, *, keep: bool) -
     except DataError:
         fetched.unlink(missing_ok=True)  # it must not stand in the way of the next try
         raise
+    if not keep and "member" not in entry:
+        with suppress(OSError):  # the cache may be a link to another disk
+            os.replace(fetched, target)
+            return
     with whole_file(target) as stream:
         stream.write(content)
     if not keep:
@@ -133,18 +145,11 @@ def _alone(path: Path, name: str) -> Iterator[bool]:
     Gives False where there are no such locks: then files must have names of their own.
     """
     with path.open("ab") as file:
-        held = False
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                held = True
-            except BlockingIOError:
-                _log.info("another process fetches %s; waiting for it", name)
-                fcntl.flock(file, fcntl.LOCK_EX)
-                held = True
-            except OSError:  # some network file systems
-                pass
-        yield held
+        held = locks.take(file)
+        if held is False:
+            _log.info("another process fetches %s; waiting for it", name)
+            held = locks.take(file, wait=True)
+        yield bool(held)
 
 
 def extract_member(archive: Path, member: str, first_bytes: int | None = None) -> bytes:

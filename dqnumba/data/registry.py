@@ -31,14 +31,36 @@ def registry() -> dict[str, dict[str, Any]]:
 
 
 def cache_folder() -> Path:
-    """Return the per-user cache: ``DQNUMBA_CACHE_DIR``, else the platform's; not created here."""
+    """Return the per-user cache: ``DQNUMBA_CACHE_DIR``, else the platform's; not created here.
+
+    Raises
+    ------
+    DataError
+        If it would be in a home directory and there is none (a container that runs under a number, say).
+    """
     given = os.environ.get("DQNUMBA_CACHE_DIR")
     if given:
-        return Path(given).expanduser()
+        return _expanded("DQNUMBA_CACHE_DIR", given)
     if os.name == "nt" and os.environ.get("LOCALAPPDATA"):
         return Path(os.environ["LOCALAPPDATA"]) / "dqnumba" / "cache"
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "dqnumba"
+    if base:
+        return Path(base) / "dqnumba"
+    try:
+        return Path.home() / ".cache" / "dqnumba"
+    except RuntimeError:
+        raise DataError(
+            "no home directory, so there is no cache\n"
+            "set DQNUMBA_CACHE_DIR to a writable folder, or DQNUMBA_DATA to one that holds the files"
+        ) from None
+
+
+def _expanded(variable: str, given: str | os.PathLike[str]) -> Path:
+    """A path of a user, whose ``~`` may stand for a home directory that is not there."""
+    try:
+        return Path(given).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{variable} is {given}: {error}; write the folder without ~") from None
 
 
 def raw_folder(name: str, root: str | os.PathLike[str] | None = None) -> tuple[Path, bool]:
@@ -48,7 +70,7 @@ def raw_folder(name: str, root: str | os.PathLike[str] | None = None) -> tuple[P
     """
     given = root if root is not None else os.environ.get("DQNUMBA_DATA") or None
     if given is not None:
-        return Path(given).expanduser() / name / "raw", False
+        return _expanded("root" if root is not None else "DQNUMBA_DATA", given) / name / "raw", False
     return cache_folder() / "data" / name / "raw", True
 
 
@@ -83,10 +105,10 @@ def fetch(
     entry = next(file for file in registry()[name]["files"] if file["name"] == filename)
     folder, ours = raw_folder(name, root)
     path = folder / filename
-    if not path.is_file():
+    if not _is_file(path):
         if not ours:
             source = "root" if root is not None else "DQNUMBA_DATA"
-            remedy = f"put it there, or unset {source} to download it to {cache_folder()}" if "url" in entry else (
+            remedy = f"put it there, or unset {source} to download it to the cache" if "url" in entry else (
                 "put it there; it has no public address (see the card in datasets/README.md)")
             raise DataError(f"{name}: no file {path}\nthe folder was given by {source}: {remedy}")
         if "url" not in entry:
@@ -100,6 +122,16 @@ def fetch(
     elif verify:
         verify_file(path, entry)
     return path
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be looked at: {error.strerror}; check the permissions of its folders, or set "
+            "DQNUMBA_CACHE_DIR or DQNUMBA_DATA to another one"
+        ) from error
 
 
 def verify_file(path: Path, entry: dict[str, Any]) -> None:

@@ -103,19 +103,26 @@ def make_dataset(
 def _build_runs(
     name: str, runs: list[NDArray[np.uint8]], progress: Callable[..., Iterable] | None
 ) -> list[PackedGraphs]:
-    folder = cache_folder() / "superpixels"
-    paths = [folder / f"{name}-{_fingerprint(name, run)}.npz" for run in runs]
-    found = [_read_run(path, len(run)) for path, run in zip(paths, runs, strict=True)]
+    folder: Path | None = None
+    try:
+        folder = cache_folder() / "superpixels"
+    except DataError as error:
+        _log.warning("superpixels are not kept: %s", error)
+    paths = [Path(folder or "") / f"{name}-{_fingerprint(name, run)}.npz" for run in runs]
+    found = [None if folder is None else _read_run(path, len(run)) for path, run in zip(paths, runs, strict=True)]
     missing: Iterable[int] = [k for k, graphs in enumerate(found) if graphs is None]
     if missing and progress is not None:
         missing = progress(missing, desc=f"{name} superpixels", total=len(list(missing)))
     for k in missing:
         found[k] = build_graphs(runs[k], **PARAMETERS[name])
+        if folder is None:
+            continue
         try:
             folder.mkdir(parents=True, exist_ok=True)
             write_arrays(paths[k], found[k]._asdict())
         except OSError as error:  # a read-only home: the graphs are still good, only not kept
             _log.warning("superpixels are not kept: %s; set DQNUMBA_CACHE_DIR to a writable folder", error)
+            folder = None  # once is enough
     return found
 
 
@@ -126,15 +133,17 @@ def _fingerprint(name: str, run: NDArray[np.uint8]) -> str:
 
 def _read_run(path: Path, count: int) -> PackedGraphs | None:
     """Read a run from the cache; ``None`` if it is not there or damaged, so that it is built again."""
-    if not path.is_file():
-        return None
     try:
+        if not path.is_file():
+            return None
         arrays = read_arrays(path)
         graphs = PackedGraphs(**{field: arrays[field] for field in PackedGraphs._fields})
         nodes = int(graphs.size.sum(dtype=np.int64))
         whole = len(graphs.size) == count and len(graphs.x) == len(graphs.in_degree) == nodes
         if whole and int(graphs.in_degree.sum(dtype=np.int64)) == len(graphs.source):
             return graphs
+    except OSError:  # a folder of somebody else
+        return None
     except (DataError, KeyError, AttributeError, TypeError, ValueError):
         pass
     _log.warning("%s is damaged and is built again", path)

@@ -24,7 +24,7 @@ from ..quant import pack4, unpack4
 from .check import check_program
 from .program import Program, Step
 
-__all__ = ["FORMAT_VERSION", "checksum", "read_program", "write_program"]
+__all__ = ["FORMAT_VERSION", "checksum", "encode_program", "read_program", "write_program"]
 
 FORMAT = "dqnumba.program"
 FORMAT_VERSION = 1
@@ -40,14 +40,8 @@ def checksum(text: str, tensors: Mapping[str, NDArray]) -> str:
     return digest.hexdigest()
 
 
-def write_program(program: Program, path: str | os.PathLike, *, version: str) -> int:
-    """Save ``program``; returns the number of bytes written.
-
-    Raises
-    ------
-    ModelFormatError
-        If the folder does not exist or cannot be written.
-    """
+def encode_program(program: Program, *, version: str) -> bytes:
+    """The content of the file of ``program``: the same bytes each time."""
     from safetensors.numpy import save
 
     tensors = {name: np.ascontiguousarray(t) for name, t in program.tensors.items()}
@@ -58,13 +52,25 @@ def write_program(program: Program, path: str | os.PathLike, *, version: str) ->
         "format": FORMAT, "format_version": str(FORMAT_VERSION), "dqnumba_version": version,
         "program": text, "sha256": checksum(text, tensors),
     }  # fmt: skip
-    payload = _reproducible(save(tensors, metadata))
+    return _reproducible(save(tensors, metadata))
+
+
+def write_program(program: Program, path: str | os.PathLike, *, version: str) -> int:
+    """Save ``program``; returns the number of bytes written.
+
+    Raises
+    ------
+    ModelFormatError
+        If the folder does not exist or cannot be written, or the disk is full.
+    """
+    payload = encode_program(program, version=version)
     try:
         with whole_file(path) as stream:
             stream.write(payload)
     except OSError as error:
         raise ModelFormatError(
-            f"Cannot write {path}: {error.strerror}. Give a path in a folder that exists and is writable."
+            f"Cannot write {path}: {error.strerror}. "
+            "Give a path in a folder that exists and is writable, on a disk with space."
         ) from error
     return len(payload)
 

@@ -14,7 +14,7 @@ from ..graph import Graph
 from .backend import choose_backend
 from .bound import BoundModel
 from .check import check_program
-from .file import read_program, write_program
+from .file import encode_program, read_program, write_program
 from .program import Program
 
 __all__ = ["IntegerModel", "load"]
@@ -80,6 +80,12 @@ class IntegerModel:
         from .. import __version__
 
         return write_program(self.program, path, version=__version__)
+
+    def to_bytes(self) -> bytes:
+        """The content of the file that :meth:`save` writes."""
+        from .. import __version__
+
+        return encode_program(self.program, version=__version__)
 
     def to_dict(self) -> dict[str, Any]:
         """The program as JSON types, constants by name, dtype, shape and bytes."""

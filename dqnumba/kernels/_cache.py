@@ -38,6 +38,8 @@ from numba.core.runtime import rtsys
 from numba.core.types import Type
 from numba.extending import _Intrinsic
 
+from ..files import remove_leftovers, whole_file
+
 __all__ = ["KernelCache", "cache_folder", "counts", "describe"]
 
 _log = logging.getLogger("dqnumba")
@@ -186,6 +188,7 @@ class _Files(IndexDataCacheFile):
         self._save_data(self._name(key), data)
         current = self._stamp()
         self._remove(lambda stamp: stamp != current)  # code of an earlier source
+        remove_leftovers(Path(self._cache_path), re.escape(self._base()) + r"\.\w+\.\w+\.nbc")
 
     def _remove(self, condition: Callable[[str], bool]) -> None:
         for path in Path(self._cache_path).glob(glob.escape(self._base()) + ".*.*.nbc"):
@@ -204,8 +207,8 @@ class _Files(IndexDataCacheFile):
     @contextlib.contextmanager
     def _open_for_write(self, filepath: str) -> Iterator[io.BytesIO]:
         content = io.BytesIO()
-        with super()._open_for_write(filepath) as file:
-            yield content
+        yield content
+        with whole_file(filepath, durable=False) as file:
             file.write(content.getvalue() + _seal(Path(filepath).name, content.getvalue()))
 
 

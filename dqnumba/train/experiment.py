@@ -6,7 +6,7 @@ of options means one run everywhere.
 
 from __future__ import annotations
 
-import tempfile
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,12 +17,12 @@ import numpy as np
 from safetensors.numpy import save as to_bytes
 
 from ..convert import convert
-from ..errors import DataError
 from ..qat import prepare
 from .build import build_float, calibrated, quant_config
 from .checkpoint import Checkpoint, train_file_of, write_checkpoint
 from .initial import initial_model
 from .loop import EpochEnd, fit
+from .output import check_output, claimed
 from .recipe import Recipe
 from .schedule import schedule_from_config
 from .scoring import Scorer, blank_record
@@ -82,7 +82,8 @@ def run_experiment(
     data : Graph or GraphDataset, optional
         Already loaded data of ``settings.source``.
     out : path, optional
-        Model file to write; the train file goes beside it, also while training (about every ``save_every`` seconds).
+        Model file to write; the train file goes beside it, also while training (after the
+        first epoch, then about every ``save_every`` seconds).
     resume : Checkpoint, optional
         Continue this run; ``settings`` must be those of its first part, apart from a larger number of epochs.
     backend : str, optional
@@ -99,9 +100,22 @@ def run_experiment(
     Returns
     -------
     RunResult
+
+    Raises
+    ------
+    DataError
+        ``out`` cannot be written, or another process trains into it.
     """
     if out is not None:
         check_output(out)
+    with claimed(out):
+        return _run(settings, data, out, resume, backend, progress, save_every, recipe, callback)
+
+
+def _run(
+    settings: RunSettings, data: Any, out: Any, resume: Checkpoint | None, backend: str | None, progress: Any,
+    save_every: float, recipe: Recipe | None, callback: Any,
+) -> RunResult:  # fmt: skip
     started = time.perf_counter()
     given = Recipe(**resume.recipe) if resume else recipe
     recipe = _recipe(settings, given)  # fails on a wrong option before anything is downloaded
@@ -138,38 +152,9 @@ def run_experiment(
     else:
         integer = convert(trained).with_class_names(saver.blank.class_names)
         record |= scorer.compare(trained, integer)
-        record["file_bytes"] = _save_integer(integer, out)
+        record["file_bytes"] = len(integer.to_bytes()) if out is None else integer.save(out)
     saver.write(result.state, model=trained.state_dict(), record=record)
     return RunResult(record, trained, integer, result, source, time.perf_counter() - started, recipe)
-
-
-def check_output(path: str | Path) -> None:
-    """Raise DataError unless an output can be written at ``path``: better before the training than after it.
-
-    The name of a train file is refused too: the train file of a run would replace the run's own model file.
-    """
-    path = Path(path)
-    if path.name.endswith(".train.safetensors"):
-        raise DataError(f"Cannot write {path}: it is named as a train file; give a name such as model.safetensors.")
-    if path.is_dir():
-        raise DataError(f"Cannot write {path}: it is a folder; give a file name such as {path}/model.safetensors.")
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
-            pass
-    except OSError as error:
-        raise DataError(
-            f"Cannot write {path}: {error.strerror}; choose a folder that exists and is writable."
-        ) from None
-
-
-def _save_integer(integer: Any, out: str | Path | None) -> int:
-    if out is not None:
-        integer.save(out)
-        return Path(out).stat().st_size
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.safetensors"
-        integer.save(path)
-        return path.stat().st_size
 
 
 def _float_bytes(model: Any) -> int:
@@ -193,7 +178,8 @@ class _TrainFile:
     ) -> None:  # fmt: skip
         self.path = None if out is None else train_file_of(out)
         self.callback = callback
-        self.every, self.last = every, time.monotonic()
+        # The first epoch is written at once: from then on --resume goes on with this run, not with an earlier one.
+        self.every, self.last = every, -math.inf
         self.blank = Checkpoint(
             model_config=model_config, quant_config=None if config is None else config.to_dict(), model=None,
             state=None, settings=settings.to_dict(),
