@@ -100,5 +100,3 @@ def leave_stdout() -> OSError | None:
     except ValueError:  # a caller in this process has closed it
         pass
     return None
-
-
