@@ -19,16 +19,17 @@ ARROWS = {
     "errors": set(),
     "locks": set(),
     "files": {"locks"},
+    "formats": set(),  # containers of bytes from outside; their readers make documented errors of what is wrong
     "quant": {"errors"},
-    "graph": {"errors", "files"},
+    "graph": {"errors", "files", "formats"},
     "kernels": {"errors"},  # arrays in, arrays out
-    "infer": {"errors", "files", "graph", "quant", "kernels"},
+    "infer": {"errors", "files", "formats", "graph", "quant", "kernels"},
     "autograd": {"errors", "kernels", "graph"},
     "nn": _FLOAT | {"autograd"},
     "qat": _FLOAT | {"autograd", "nn"},
-    "train": _FLOAT | {"files", "locks", "autograd", "nn", "qat"},
-    "convert": {"errors", "graph", "quant", "infer", "autograd", "nn", "qat"},
-    "data": {"errors", "files", "locks", "graph"},
+    "train": _FLOAT | {"files", "formats", "locks", "autograd", "nn", "qat"},
+    "convert": {"errors", "formats", "graph", "quant", "infer", "autograd", "nn", "qat"},
+    "data": {"errors", "files", "formats", "locks", "graph"},
     "estimator": {"errors", "graph", "qat", "train", "convert", "infer"},
     # Runs what the others made and shows it; nothing but the command line knows it.
     "report": {"errors", "graph", "infer", "nn", "qat", "train", "convert"},

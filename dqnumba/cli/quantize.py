@@ -17,6 +17,7 @@ EXAMPLES = (
     "dqnumba quantize F.train.safetensors --dataset cora --bits 4 --ranges mse --weights mse",
 )
 EXITS = "0 done, 1 the integer program fails its verification, 2 wrong use or bad input"
+_MOST_EXPECTED = 1 << 31  # bytes of outputs to compare with
 _YES_NO = {"yes": True, "no": False}
 _IMPORT = ("readout", "act", "order", "norm_eps", "concat")  # None where not given
 _FLAGS = {"act_first": ("act_first", True), "no_bias": ("bias", False)}
@@ -124,6 +125,7 @@ def _float_outputs(args: argparse.Namespace, model: Any, source: Any) -> Any:
     import numpy as np
 
     from ..errors import ConfigError, DataError
+    from ..formats import open_regular, read_npy, size_of
     from ..train.evaluate import check_task, predict
 
     check_task(model, source.data)
@@ -131,10 +133,11 @@ def _float_outputs(args: argparse.Namespace, model: Any, source: Any) -> Any:
     if args.expect is None:
         return outputs
     try:
-        expected = np.load(args.expect, allow_pickle=False)
-    except (OSError, ValueError) as error:
+        with open_regular(args.expect, _MOST_EXPECTED) as stream:
+            expected = read_npy(stream, size_of(stream))
+    except Exception as error:  # of NumPy's reading of a header: the ways are many
         raise DataError(f"Cannot read {args.expect} ({error}); save it with numpy.save(path, outputs).") from None
-    if not isinstance(expected, np.ndarray) or expected.shape != outputs.shape:
+    if expected.dtype.kind not in "fiu" or expected.shape != outputs.shape:
         raise DataError(f"{args.expect} holds no array of shape {outputs.shape}, the outputs of this model here.")
     worst = float(np.abs(expected - outputs).max(initial=0.0))
     allowed = 1e-4 * max(1.0, float(np.abs(expected).max(initial=0.0)))

@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from ..errors import DataError
+from ..formats import Malformed
+from ..formats import read_tensors as read_within
 
 __all__ = ["MOST_BYTES", "MOST_TENSORS", "Tensors", "read_tensors"]
 
 #: A state dict of a graph network is far below both; a file beyond them is not read.
 MOST_TENSORS, MOST_BYTES = 4096, 1 << 31
-_TYPES = ("F64", "F32", "F16", "I64", "I32")
+_MOST_HEADER, _MOST_VALUES = 4 << 20, 1 << 18
+_TYPES = ("f8", "f4", "f2", "i8", "i4")
 
 
 def read_tensors(path: str | Path) -> dict[str, NDArray]:
@@ -37,25 +39,21 @@ def read_tensors(path: str | Path) -> dict[str, NDArray]:
     remedy = "save the model with safetensors.torch.save_file(model.state_dict(), PATH) and give that file"
     if not path.is_file():
         raise DataError(f"No weights at {path}; {remedy}.")
-    if path.stat().st_size > MOST_BYTES:
-        raise DataError(f"{path} has {path.stat().st_size:,} bytes; weights of at most {MOST_BYTES:,} bytes are read.")
     try:
-        with safe_open(path, framework="numpy") as file:
-            names = list(file.keys())
-            if len(names) > MOST_TENSORS:
-                raise DataError(f"{path} holds {len(names)} tensors; at most {MOST_TENSORS} are read.")
-            for name in names:
-                kind = file.get_slice(name).get_dtype()
-                if kind not in _TYPES:
-                    raise DataError(
-                        f"{path}: tensor {name!r} has the type {kind}; convert the model with model.float() before it "
-                        "is saved."
-                    )
-            return {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
+        _, tensors = read_within(
+            path, most_bytes=MOST_BYTES, most_tensors=MOST_TENSORS, most_header=_MOST_HEADER, most_values=_MOST_VALUES
+        )
+    except (Malformed, OSError, UnicodeDecodeError) as error:
+        if "has the type" in str(error):
+            remedy = "convert the model with model.float() before it is saved"
         raise DataError(f"{path} is no safetensors file, or it is damaged ({error}); {remedy}.") from None
+    for name, array in tensors.items():
+        if array.dtype not in _TYPES:
+            raise DataError(
+                f"{path}: tensor {name!r} has the type {array.dtype}; convert the model with model.float() before it "
+                "is saved."
+            )
+    return tensors
 
 
 class Tensors:

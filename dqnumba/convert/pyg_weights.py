@@ -20,6 +20,7 @@ from .pyg_options import ImportOptions
 __all__ = ["load_pyg"]
 
 _OWN_EPS = 1e-5  # of nn.BatchNorm
+_WIDEST_IDENTITY = 1 << 12
 
 
 def load_pyg(weights: str | Path | Mapping[str, Any], **options: Any) -> nn.GNN:
@@ -163,6 +164,11 @@ def _take_head(tensors: Tensors, layout: Layout, width: int, options: ImportOpti
         layers = []
         for prefix in layout.linears:
             layers.append(take_linear(tensors, prefix, layers[-1].bias.size if layers else width, bias=options.bias))
+    if len(layers) == 1 and width > _WIDEST_IDENTITY:
+        raise DataError(
+            f"{tensors.source}: one linear layer behind a pooling of {width} channels is read as two, and the first "
+            f"has {width} x {width} weights, for at most {_WIDEST_IDENTITY} channels."
+        )
     if len(layers) == 1:  # x = relu(x) where x is not negative, else relu(x) - relu(-x)
         signs = np.array([1.0, -1.0] if signed else [1.0])
         layers[0] = Dense(np.kron(signs[:, None], layers[0].weight), layers[0].bias)

@@ -11,9 +11,6 @@ import hashlib
 import logging
 import os
 import shutil
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +19,7 @@ from typing import Any
 from .. import locks
 from ..errors import DataError, MissingExtraError
 from ..files import whole_file
+from ..formats import open_regular, open_zip, read_tar_member
 from .registry import cache_folder, verify_file
 from .resume import Meter, ResumingDownloader
 
@@ -29,6 +27,7 @@ __all__ = ["download", "extract_member"]
 
 _log = logging.getLogger("dqnumba")
 _LIMIT = 1 << 30  # no registered file comes near 1 GiB; an archive or a member beyond it is refused
+_MOST_UNPACKED = 2 << 30  # bytes to go through in search of a member; the largest registered archive has 0.2 GiB
 
 
 def download(entry: dict[str, Any], target: Path, *, meter: Meter | None = None) -> None:
@@ -155,25 +154,24 @@ def _alone(path: Path, name: str) -> Iterator[bool]:
 def extract_member(archive: Path, member: str, first_bytes: int | None = None) -> bytes:
     """Return the bytes of the archive member whose path ends with ``member``; nothing is unpacked to disk."""
     limit = _LIMIT if first_bytes is None else first_bytes
+    wanted = [part for part in member.split("/") if part]
     content: bytes | None = None
 
     def matches(name: str) -> bool:
         return [part for part in name.split("/") if part][-len(wanted) :] == wanted
 
-    wanted = member.split("/")
     try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as opened:
-                name = next((n for n in opened.namelist() if matches(n)), None)
-                if name is not None:
-                    with opened.open(name) as stream:
-                        content = stream.read(limit + 1)
+        with open_regular(archive, _LIMIT) as stream:
+            is_zip = stream.read(4) == b"PK\3\4"
+        if is_zip:
+            with open_zip(archive, None, matches) as (opened, infos):
+                if infos:
+                    with opened.open(infos[0]) as packed:
+                        content = packed.read(limit + 1)
         else:
-            with tarfile.open(archive) as tar:
-                info = next((m for m in tar if m.isfile() and matches(m.name)), None)
-                file = tar.extractfile(info) if info is not None else None
-                content = file.read(limit + 1) if file is not None else None
-    except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error) as error:
+            with open_regular(archive, _LIMIT) as stream:
+                content = read_tar_member(stream, matches, limit + 1, _MOST_UNPACKED)
+    except Exception as error:  # of zipfile, zlib and the system: the ways of a damaged archive are many
         raise DataError(f"{archive}: not a readable archive ({error}); delete it and fetch it again") from error
     if content is None:
         raise DataError(f"{archive}: holds no member {member}; delete it and fetch it again")

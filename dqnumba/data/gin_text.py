@@ -16,11 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..formats import Malformed, read_bytes
 from ..graph import Graph, GraphDataset
 from .node_features import degree_features
 from .text import parse_integers, token_lines
 
 __all__ = ["read_gin_text"]
+
+_LIMIT = 1 << 28  # bytes; while it is read it takes some twenty times as many
 
 
 def read_gin_text(path: str | Path, *, features: str = "auto", name: str = "") -> GraphDataset:
@@ -42,7 +45,10 @@ def read_gin_text(path: str | Path, *, features: str = "auto", name: str = "") -
         If a line does not hold what it should; the message names the line.
     """
     path = Path(path)
-    text = path.read_bytes()
+    try:
+        text = read_bytes(path, _LIMIT)
+    except (Malformed, OSError) as error:
+        raise DataError(f"{path} cannot be read ({error}); give a file of graphs as text") from error
     numbers = parse_integers(text, str(path))
     token_line = token_lines(text)
     if len(numbers) == 0 or len(token_line) != len(numbers):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+import math
 import struct
 import zlib
 from pathlib import Path
@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..formats import Malformed, read_bytes
 
 __all__ = ["read_cifar10", "read_idx"]
 
-_LIMIT = 1 << 30
+_LIMIT = 1 << 28  # five times the largest of MNIST
+_LONGEST_HEADER = 20
 _RECORD = 1 + 3 * 32 * 32
 
 
@@ -35,23 +37,26 @@ def read_idx(path: str | Path) -> NDArray[np.uint8]:
         If the file is no gzip, has another header, or holds less or more than announced.
     """
     try:
-        with gzip.open(path, "rb") as stream:
-            head = stream.read(4)
-            if len(head) < 4 or head[:3] != b"\x00\x00\x08" or not 1 <= head[3] <= 4:
-                raise DataError(f"{path}: starts with {head.hex(' ')!r}; an IDX file of bytes starts with '00 00 08'")
-            sizes = stream.read(4 * head[3])
-            if len(sizes) < 4 * head[3]:
-                raise DataError(f"{path}: ends inside its header; fetch it again")
-            shape = struct.unpack(f">{head[3]}i", sizes)
-            total = 1
-            for size in shape:
-                total *= size
-            if min(shape) < 0 or total > _LIMIT:
-                raise DataError(f"{path}: announces the shape {shape}; at most {_LIMIT} bytes are read")
-            content = stream.read(total + 1)
+        packed = read_bytes(path, _LIMIT // 4)
+        stream = zlib.decompressobj(wbits=31)
+        start = stream.decompress(packed, _LONGEST_HEADER)
+        if len(start) < 4 or start[:3] != b"\x00\x00\x08" or not 1 <= start[3] <= 4:
+            raise DataError(f"{path}: starts with {start[:4].hex(' ')!r}; an IDX file of bytes starts with '00 00 08'")
+        header = 4 + 4 * start[3]
+        if len(start) < header:
+            raise DataError(f"{path}: ends inside its header; fetch it again")
+        shape = struct.unpack(f">{start[3]}i", start[4:header])
+        total = math.prod(shape)
+        if min(shape) < 0 or total > _LIMIT:
+            raise DataError(f"{path}: announces the shape {shape}; at most {_LIMIT} bytes are read")
+        content = start[header:] + stream.decompress(stream.unconsumed_tail, total + 1)
+        if len(content) <= total and not stream.eof:
+            raise EOFError("its end is missing")
+        if stream.unused_data.strip(b"\0"):
+            raise EOFError("something follows its end")
     except FileNotFoundError as error:
         raise DataError(f"no file {path}") from error
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, Malformed, EOFError, zlib.error) as error:
         raise DataError(f"{path}: no complete gzip file ({error}); fetch it again") from error
     if len(content) != total:
         found = "more" if len(content) > total else f"only {len(content)}"
@@ -69,9 +74,11 @@ def read_cifar10(path: str | Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]
     labels : int64 (N,)
     """
     try:
-        content = np.fromfile(path, dtype=np.uint8)
+        content = np.frombuffer(read_bytes(path, _LIMIT), dtype=np.uint8)
     except FileNotFoundError as error:
         raise DataError(f"no file {path}") from error
+    except (OSError, Malformed) as error:
+        raise DataError(f"{path}: no batch of CIFAR-10 ({error}); fetch it again") from error
     if len(content) == 0 or len(content) % _RECORD:
         raise DataError(f"{path}: has {len(content)} bytes; records of CIFAR-10 have {_RECORD} each; fetch it again")
     records = content.reshape(-1, _RECORD)

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..formats import read_bytes
 from ..graph import Graph, SparseFeatures
+from ..graph.arrays import rises
 from .registry import fetch
 from .restricted_pickle import CsrParts, load_pickle
 
@@ -17,6 +19,7 @@ __all__ = ["load_planetoid", "read_planetoid"]
 
 _PARTS = ("y", "allx", "ally", "tx", "ty", "graph", "test.index")  # `x` repeats the first rows of `allx`
 _NUM_VAL = 500
+_MOST_TEXT, _MOST_FREE = 1 << 24, 1 << 20
 
 
 def load_planetoid(name: str, *, root: str | None = None, verify: bool = True) -> Graph:
@@ -91,10 +94,13 @@ def _features(path: Path) -> SparseFeatures:
     parts = load_pickle(path)
     if not isinstance(parts, CsrParts):
         raise DataError(f"{path}: holds no sparse matrix")
+    if max(parts.shape) > _MOST_FREE + 16 * len(parts.data):
+        raise DataError(f"{path}: a matrix of {parts.shape} with {len(parts.data)} entries; this is no bag of words")
     indptr, indices, data = parts.indptr, parts.indices, parts.data
-    if len(indptr) == parts.shape[0] + 1 and (np.diff(indptr) >= 0).all() and indices.size and indices.min() >= 0:
+    rows_fit = len(indptr) == parts.shape[0] + 1 and len(data) == len(indices) and rises(indptr, 0, len(indices))
+    if rows_fit and indices.dtype.kind == "i" and indices.size and indices.min() >= 0:
         rows = np.repeat(np.arange(parts.shape[0]), np.diff(indptr))
-        if len(rows) == len(indices) and ((np.diff(indices) < 0) & (np.diff(rows) == 0)).any():
+        if ((np.diff(indices) < 0) & (np.diff(rows) == 0)).any():
             order = np.lexsort((indices, rows))
             indices, data = indices[order], data[order]
     try:
@@ -122,8 +128,8 @@ def _labels(path: Path) -> NDArray[np.int64]:
 
 def _test_ids(path: Path, first: int) -> NDArray[np.int64]:
     try:
-        ids = np.array(path.read_text(encoding="ascii").split(), dtype=np.int64)
-    except (ValueError, OverflowError) as error:
+        ids = np.array(read_bytes(path, _MOST_TEXT).decode("ascii").split(), dtype=np.int64)
+    except (ValueError, OverflowError, OSError) as error:
         raise DataError(f"{path}: must hold one decimal node id a line ({error})") from error
     # The span is bounded so that one absurd id cannot ask for a graph of 10^15 empty nodes.
     if not len(ids) or ids.min() < first or len(np.unique(ids)) < len(ids) or ids.max() - first > 10 * len(ids):
@@ -135,11 +141,14 @@ def _edges(path: Path, num_nodes: int) -> NDArray[np.int64]:
     neighbours = load_pickle(path)
     if not isinstance(neighbours, dict):
         raise DataError(f"{path}: holds no neighbour lists")
-    try:
-        sources = np.repeat(np.array(list(neighbours), dtype=np.int64), [len(v) for v in neighbours.values()])
-        targets = np.array([j for listed in neighbours.values() for j in listed], dtype=np.int64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise DataError(f"{path}: neighbour lists must hold integers ({error})") from error
+    lists = list(neighbours.values())
+    # One list that many nodes share is small in a pickle; so is a list of lists that are one and the same.
+    if not all(type(v) is list for v in lists) or sum(map(len, lists)) > path.stat().st_size:
+        raise DataError(f"{path}: holds no list of neighbours for each node")
+    if not all(type(j) is int for v in ([*neighbours], *lists) for j in v):
+        raise DataError(f"{path}: neighbour lists must hold integers")
+    sources = np.repeat(np.array(list(neighbours), dtype=np.int64), [len(v) for v in lists])
+    targets = np.array([j for v in lists for j in v], dtype=np.int64)
     if sources.size and (min(sources.min(), targets.min()) < 0 or max(sources.max(), targets.max()) >= num_nodes):
         raise DataError(f"{path}: names a node outside 0..{num_nodes - 1}")
     other = sources != targets

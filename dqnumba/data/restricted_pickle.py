@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..formats import read_bytes
 
 __all__ = ["CsrParts", "load_pickle"]
 
@@ -26,6 +27,8 @@ _OPCODES = frozenset(
     SHORT_BINSTRING BINSTRING BININT BININT1 BININT2 TUPLE TUPLE1 TUPLE2 TUPLE3 REDUCE NONE NEWFALSE NEWTRUE BUILD
     SETITEM SETITEMS APPEND APPENDS STOP""".split()
 )
+_MOST_BYTES = 1 << 28  # the largest registered one has 4 MB
+_MOST_STATES = 64  # a sparse matrix has 7
 _DTYPES = frozenset({"i1", "i2", "i4", "i8", "u1", "f4", "f8"})
 
 
@@ -127,8 +130,8 @@ def load_pickle(path: Path) -> NDArray | CsrParts | dict[int, list[int]]:
         If the file names anything but the six permitted globals, uses another opcode, is truncated or
         malformed.
     """
-    content = path.read_bytes()
     try:
+        content = read_bytes(path, _MOST_BYTES)
         _inspect(content)
         value = _Unpickler(io.BytesIO(content), fix_imports=False, encoding="latin1").load()
     except Exception as error:  # a malformed pickle can raise nearly anything
@@ -144,7 +147,10 @@ def load_pickle(path: Path) -> NDArray | CsrParts | dict[int, list[int]]:
 
 
 def _inspect(content: bytes) -> None:
-    """Read the opcodes without executing them; refuse unknown ones, unknown names and absurd memo slots."""
+    """Read the opcodes without executing them; refuse unknown ones, unknown names, absurd memo slots and many states:
+    a state makes an array, and a thousand of them can share one string.
+    """
+    states = 0
     for opcode, argument, _ in pickletools.genops(content):
         if opcode.name not in _OPCODES:
             raise pickle.UnpicklingError(f"opcode {opcode.name} is not permitted")
@@ -152,3 +158,6 @@ def _inspect(content: bytes) -> None:
             raise pickle.UnpicklingError(f"the global {argument.replace(' ', '.')} is not permitted")
         if opcode.name == "LONG_BINPUT" and argument > len(content):
             raise pickle.UnpicklingError(f"memo slot {argument} in a file of {len(content)} bytes")
+        states += opcode.name == "BUILD"
+        if states > _MOST_STATES:
+            raise pickle.UnpicklingError(f"more than {_MOST_STATES} objects with a state")

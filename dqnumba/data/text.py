@@ -12,6 +12,8 @@ from ..errors import DataError
 
 __all__ = ["parse_integers", "token_lines"]
 
+_INT64 = np.iinfo(np.int64)
+
 
 def parse_integers(text: bytes, what: str) -> NDArray[np.int64]:
     """Parse all integers of a text, separated by blanks, line ends or commas.
@@ -29,9 +31,13 @@ def parse_integers(text: bytes, what: str) -> NDArray[np.int64]:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            return np.fromstring(text.replace(b",", b" "), dtype=np.int64, sep=" ")
+            numbers = np.fromstring(text.replace(b",", b" "), dtype=np.int64, sep=" ")
         except (DeprecationWarning, ValueError) as error:
             raise DataError(f"{what}: holds something that is no decimal integer ({error})") from error
+    # NumPy gives the nearest integer of 64 bits for what lies beyond them.
+    if numbers.size and (numbers.min() == _INT64.min or numbers.max() == _INT64.max):
+        raise DataError(f"{what}: holds a number beyond 64 bits")
+    return numbers
 
 
 def token_lines(text: bytes) -> NDArray[np.int32]:

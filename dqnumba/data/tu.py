@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..formats import Malformed, open_zip
 from ..graph import Graph, GraphDataset
+from ..graph.arrays import rises
 from .node_features import degree_features, one_hot
 from .text import parse_integers
 
 __all__ = ["read_tu"]
 
-_LIMIT = 2 << 30
+_LIMIT = 1 << 30
+_LONGEST = 64  # characters of a number
 
 
 def read_tu(path: str | Path, *, features: str = "auto", name: str = "") -> GraphDataset:
@@ -52,7 +54,8 @@ def read_tu(path: str | Path, *, features: str = "auto", name: str = "") -> Grap
     if len(edges) % 2:
         raise DataError(f"{path}: A.txt holds {len(edges)} numbers; each line must have two")
     edges = edges.reshape(-1, 2).T - 1
-    if not num_nodes or indicator[0] < 1 or indicator[-1] > num_graphs or (np.diff(indicator) < 0).any():
+    ends = (indicator[0], indicator[-1]) if num_nodes else (0, 0)
+    if not num_nodes or indicator[0] < 1 or indicator[-1] > num_graphs or not rises(indicator, *ends):
         raise DataError(f"{path}: graph_indicator.txt must ascend within 1..{num_graphs}, one line a node")
     if edges.size and (edges.min() < 0 or edges.max() >= num_nodes):
         raise DataError(f"{path}: A.txt names a node outside 1..{num_nodes}")
@@ -75,21 +78,22 @@ def _members(path: Path) -> dict[str, bytes]:
     """Read the text members: name after the set's name (``A``, ``node_labels``) -> content."""
     kinds = ("A", "graph_indicator", "graph_labels", "node_labels", "edge_labels", "node_attributes")
     out: dict[str, bytes] = {}
+
+    def kind_of(filename: str) -> str | None:
+        last = filename.rsplit("/", 1)[-1]
+        return next((kind for kind in kinds if last.endswith(f"_{kind}.txt")), None)
+
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(info.file_size for info in archive.infolist()) > _LIMIT:
-                raise DataError(f"{path}: would unpack to more than {_LIMIT} bytes: no set of the TU collection")
-            for info in archive.infolist():
-                last = info.filename.rsplit("/", 1)[-1]
-                for kind in kinds:
-                    if last.endswith(f"_{kind}.txt"):
-                        out[kind] = archive.read(info)
+        with open_zip(path, _LIMIT, lambda filename: kind_of(filename) is not None) as (archive, infos):
+            for info in infos:
+                kind = kind_of(info.filename) or ""
+                if kind in out:
+                    raise Malformed(f"two members *_{kind}.txt")
+                out[kind] = archive.read(info)
     except FileNotFoundError as error:
         raise DataError(f"no file {path}") from error
-    except (OSError, zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path}: no readable zip ({error}); fetch it again") from error
-    except zipfile.zlib.error as error:
-        raise DataError(f"{path}: damaged zip ({error}); fetch it again") from error
+    except Exception as error:  # of zipfile, zlib and struct: the ways of a damaged archive are many
+        raise DataError(f"{path}: no readable zip ({error or type(error).__name__}); fetch it again") from error
     missing = [kind for kind in kinds[:3] if kind not in out]
     if missing:
         raise DataError(f"{path}: no member *_{missing[0]}.txt; a set of the TU collection has {', '.join(kinds[:3])}")
@@ -135,8 +139,11 @@ def _features(members: dict[str, bytes], graph: Graph, features: str, path: Path
 
 
 def _attributes(text: bytes, num_nodes: int, path: Path) -> NDArray[np.float32]:
+    words = text.replace(b",", b" ").split()
+    if max(map(len, words), default=0) > _LONGEST:  # each word would take as much memory as the longest
+        raise DataError(f"{path}: node_attributes.txt holds a word of over {_LONGEST} characters; that is no number")
     try:
-        values = np.array(text.replace(b",", b" ").split(), dtype="S").astype(np.float64)
+        values = np.array(words, dtype="S").astype(np.float64)
     except ValueError as error:
         raise DataError(f"{path}: node_attributes.txt must hold numbers ({error})") from error
     if len(values) == 0 or len(values) % num_nodes:

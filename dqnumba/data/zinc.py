@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..graph import Graph, GraphDataset
+from ..graph.arrays import rises
 from ..graph.file import read_arrays
 from .registry import fetch
 
@@ -71,11 +72,12 @@ def _check(path: Path, arrays: dict[str, NDArray]) -> dict[str, NDArray]:
     if wrong:
         raise DataError(f"{path}: {wrong[0]} has dtype {arrays[wrong[0]].dtype}")
     out = {**arrays, "node_ptr": arrays["node_ptr"].astype(np.int64), "edge_ptr": arrays["edge_ptr"].astype(np.int64)}
+    if out["target"].ndim != 1:
+        raise DataError(f"{path}: target has shape {out['target'].shape}; it must be one number a graph")
     graphs = len(out["target"])
     for name, end in (("node_ptr", out["atom_type"].shape), ("edge_ptr", out["bond_type"].shape)):
         pointer = out[name]
-        good = pointer.shape == (graphs + 1,) and pointer[0] == 0 and (np.diff(pointer) >= 0).all()
-        if not good or end != (pointer[-1],):
+        if len(end) != 1 or pointer.shape != (graphs + 1,) or not rises(pointer, 0, end[0]):
             raise DataError(f"{path}: {name} must rise from 0 to {end} in {graphs + 1} entries")
     if out["edge_index"].shape != (2, len(out["bond_type"])):
         raise DataError(f"{path}: edge_index has shape {out['edge_index'].shape}, for {len(out['bond_type'])} bonds")

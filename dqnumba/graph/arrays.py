@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import GraphError
 
-__all__ = ["as_array", "integers"]
+__all__ = ["as_array", "integers", "rises"]
 
 
 def as_array(value: ArrayLike, name: str) -> NDArray:
@@ -34,3 +34,14 @@ def integers(value: ArrayLike, name: str) -> NDArray[np.int64]:
         raise GraphError(f"{name} holds {array.max()}, which does not fit int64")
     # int32 is kept: an edge list of millions need not be doubled to be checked.
     return array if array.dtype in (np.int32, np.int64) else array.astype(np.int64)
+
+
+def rises(pointer: NDArray[np.integer], first: int, last: int) -> bool:
+    """Whether a row of integers begins with ``first``, never falls, and ends with ``last``.
+
+    Neighbours are compared, not subtracted: the differences of 0, 2^63 - 1, -2^63, -1, 5 wrap around and are all
+    positive, and what repeats or copies by them writes outside its memory.
+    """
+    if pointer.ndim != 1 or not len(pointer) or pointer[0] != first or pointer[-1] != last:
+        return False
+    return bool((pointer[1:] >= pointer[:-1]).all())

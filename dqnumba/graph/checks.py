@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import GraphError
-from .arrays import as_array, integers
+from .arrays import as_array, integers, rises
 from .freeze import frozen
 from .sparse import SparseFeatures
 
@@ -36,7 +36,7 @@ def check_rows(indptr: ArrayLike, indices: ArrayLike) -> tuple[NDArray[np.int64]
         raise GraphError(f"indices has shape {sources.shape}; it must be one-dimensional, one source an edge")
     if len(pointer) - 1 > MAX_NODES:
         raise GraphError(f"the graph has {len(pointer) - 1} nodes; at most {MAX_NODES} fit its int32 indices")
-    falls = np.flatnonzero(np.diff(pointer) < 0)
+    falls = np.flatnonzero(pointer[1:] < pointer[:-1])
     if len(falls):
         row = int(falls[0])
         raise GraphError(f"indptr falls from {pointer[row]} to {pointer[row + 1]} at row {row}; it must never fall")
@@ -176,8 +176,7 @@ def check_graph_ptr(graph_ptr: ArrayLike | None, num_nodes: int) -> NDArray[np.i
     if graph_ptr is None:
         return None
     pointer = integers(graph_ptr, "graph_ptr")
-    ok = pointer.ndim == 1 and len(pointer) > 0 and pointer[0] == 0 and pointer[-1] == num_nodes
-    if not ok or (np.diff(pointer) < 0).any():
+    if not rises(pointer, 0, num_nodes):
         raise GraphError(
             "graph_ptr must be one-dimensional, start with 0, never fall and end with the number of nodes, "
             f"{num_nodes}; given shape {pointer.shape}" + (f", ending with {pointer.flat[-1]}" if pointer.size else "")

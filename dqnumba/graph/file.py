@@ -19,13 +19,17 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, GraphError
 from ..files import whole_file
+from ..formats import Malformed, open_zip, read_npy
 from .dataset import GraphDataset
 from .graph import Graph
 from .sparse import SparseFeatures
 
-__all__ = ["array_names", "from_arrays", "load_npz", "read_arrays", "save_npz", "write_arrays"]
+__all__ = [
+    "array_names", "check_size", "from_arrays", "load_npz", "read_arrays", "save_npz", "write_arrays",
+]  # fmt: skip
 
 _LIMIT = 4 << 30
+_FREE = 1 << 20  # nodes, features, classes that the smallest file may ask for
 _ARRAYS = ("y", "train_mask", "val_mask", "test_mask", "graph_ptr")
 _NUMBERS = ("num_nodes", "num_classes", "num_categories")
 _SPARSE = ("x_indptr", "x_indices", "x_data", "x_shape")
@@ -93,14 +97,16 @@ def from_arrays(arrays: Mapping[str, NDArray], path: str | os.PathLike) -> Graph
         for name in _NUMBERS:
             if name in arrays and (name != "num_categories" or int(arrays[name])):
                 fields[name] = int(arrays[name])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         if isinstance(error, DataError | GraphError):
             raise
         raise DataError(f"{path}: x_shape and the counts {', '.join(_NUMBERS)} must be integers ({error})") from error
-    _check_size(path, arrays, fields.get("num_nodes", 0))
+    count = max(fields.get("num_nodes", 0), _beyond(arrays["edge_index"]), _beyond(arrays.get("graph_ptr")))
+    check_size(path, arrays, nodes=count)
     graph = Graph.from_edge_index(
         arrays["edge_index"], coalesce="multigraph" not in arrays, name=str(arrays.get("name", "")), **fields
     )
+    check_size(path, arrays, classes=graph.num_classes, features=graph.num_features)
     splits = {name.removesuffix("_index"): arrays[name] for name in _INDEX if name in arrays}
     if graph.graph_ptr is not None and graph.y is not None and len(graph.y) == graph.num_graphs:
         return GraphDataset(graph, splits=splits or None)
@@ -110,22 +116,26 @@ def from_arrays(arrays: Mapping[str, NDArray], path: str | os.PathLike) -> Graph
     return graph
 
 
-def _check_size(path: str | os.PathLike, arrays: Mapping[str, NDArray], num_nodes: int) -> None:
-    """Refuse a small file that asks for billions of nodes, by its count or by one high id."""
-    edges = arrays["edge_index"]
-    highest = int(edges.max()) if edges.size and edges.dtype.kind in "iu" else 0
+def check_size(path: str | os.PathLike, arrays: Mapping[str, NDArray], **counts: int) -> None:
+    """Refuse a small file that asks for billions of nodes, features or classes, by a count or by one high number."""
     stored = sum(array.size for array in arrays.values())
-    if max(num_nodes, highest) > 10**7 + 16 * stored:
-        raise DataError(
-            f"{path}: asks for {max(num_nodes, highest + 1)} nodes with {stored} stored numbers; "
-            "number the nodes 0..N-1, or give them features"
-        )
+    for what, count in counts.items():
+        if count > _FREE + 16 * stored:
+            raise DataError(
+                f"{path}: asks for {count} {what} with {stored} stored numbers; number them 0, 1, 2, ... without gaps"
+                + (", or give the nodes features" if what == "nodes" else "")
+            )
+
+
+def _beyond(array: NDArray | None) -> int:
+    """One more than the highest of some integers; 0 where there are none."""
+    return int(array.max()) + 1 if array is not None and array.size and array.dtype.kind in "iu" else 0
 
 
 def array_names(path: str | os.PathLike) -> list[str]:
     """Names of the arrays of an npz, in the order of the file; nothing is unpacked. Errors as ``read_arrays``."""
-    with _opened(path) as archive:
-        return [info.filename.removesuffix(".npy") for info in archive.infolist()]
+    with _members(path, None, None) as (_, members):
+        return list(members)
 
 
 def read_arrays(
@@ -133,29 +143,35 @@ def read_arrays(
 ) -> dict[str, NDArray]:
     """Read the arrays of an npz without pickles; ``DataError`` on anything that is not such a file.
 
-    The sizes that the zip directory announces are summed before anything is unpacked, so that a small file
-    cannot fill the memory; a member never unpacks to more than it announces. With ``only`` other members are not
+    The sizes that the zip directory announces are summed before anything is unpacked, and each array's shape is held
+    against them before it gets memory, so that a small file cannot fill the memory. With ``only`` other members are not
     touched: public files keep names of nodes beside the graph, as pickles.
     """
-    with _opened(path) as archive:
-        members = [info for info in archive.infolist() if only is None or info.filename.removesuffix(".npy") in only]
-        total = sum(info.file_size for info in members)
-        if total > limit:
-            raise DataError(f"{path}: would unpack to {total} bytes; at most {limit} are read")
-        with np.load(path, allow_pickle=False) as opened:
-            return {name: opened[name] for name in opened.files if only is None or name in only}
+    with _members(path, only, limit) as (archive, members):
+        arrays = {}
+        for name, info in members.items():
+            with archive.open(info) as stream:
+                arrays[name] = read_npy(stream, info.file_size)
+        return arrays
 
 
 @contextmanager
-def _opened(path: str | os.PathLike) -> Iterator[zipfile.ZipFile]:
-    """The zip archive of an npz; whatever goes wrong with it is a ``DataError``."""
+def _members(
+    path: str | os.PathLike, only: Collection[str] | None, limit: int | None
+) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """The zip archive of an npz, and its members by the names of their arrays; what goes wrong is a ``DataError``."""
+
+    def wanted(filename: str) -> bool:
+        return only is None or filename.removesuffix(".npy") in only
+
     try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
+        with open_zip(path, limit, wanted) as (archive, infos):
+            members = {info.filename.removesuffix(".npy"): info for info in infos}
+            if len(members) < len(infos):
+                raise Malformed("an array is in the archive twice")
+            yield archive, members
     except FileNotFoundError as error:
         raise DataError(f"no file {path}; give the path of an npz file") from error
-    except DataError:
-        raise
     except Exception as error:  # zlib, struct, tokenizer and value errors: the ways of a damaged file are many
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise DataError(f"{path}: no readable npz without pickles ({reason}); "

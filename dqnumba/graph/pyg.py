@@ -144,7 +144,8 @@ def _pointer(data: object) -> NDArray | None:
     graph_of_node = _array(getattr(data, "batch", None), "batch")
     if graph_of_node is None:
         return None
-    if graph_of_node.ndim != 1 or graph_of_node.dtype.kind not in "iu" or (np.diff(graph_of_node) < 0).any():
+    whole = graph_of_node.ndim == 1 and graph_of_node.dtype.kind in "iu"
+    if not whole or (graph_of_node[1:] < graph_of_node[:-1]).any():
         raise GraphError("batch must hold the graph of each node, ascending; sort the nodes by graph first")
     count = getattr(data, "num_graphs", None)
     highest = int(graph_of_node.max(initial=-1)) + 1

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from .adjacency import without_self_loops
+from .arrays import integers, rises
 from .dataset import GraphDataset
-from .file import array_names, from_arrays, read_arrays
+from .file import array_names, check_size, from_arrays, read_arrays
 from .found import GraphFile, choose_split
 from .graph import Graph
 from .sparse import SparseFeatures
@@ -111,6 +112,7 @@ def _gnn_benchmark(path: str | os.PathLike, names: set[str], split: int | None, 
     loops = reverse.num_edges - kept.num_edges
     graph = Graph.from_edge_index(np.stack([kept.targets, kept.indices]), num_nodes=shape[0], **fields)
     notes = [f"{loops} self-loops left out"] if loops else []
+    check_size(path, arrays, classes=graph.num_classes, features=graph.num_features)
     if not directed:
         graph = graph.undirected()
         notes.append("edges taken in both directions")
@@ -122,10 +124,11 @@ def _gnn_benchmark(path: str | os.PathLike, names: set[str], split: int | None, 
 
 def _canonical(arrays: dict[str, NDArray], shape: tuple[int, int]) -> SparseFeatures:
     """CSR attributes with the columns of each row ascending, as public files do not always have them."""
-    data, indices, pointer = (arrays[name] for name in _ATTRIBUTES[:3])
-    if pointer.ndim == 1 and data.shape == indices.shape == (int(pointer[-1]) if pointer.size else 0,):
+    data, indices = arrays["attr_data"], arrays["attr_indices"]
+    pointer = integers(arrays["attr_indptr"], "attr_indptr")
+    if pointer.shape == (shape[0] + 1,) and data.shape == indices.shape == (int(pointer[-1]),):
         lengths = np.diff(pointer)
-        if len(lengths) == shape[0] and (lengths >= 0).all():
+        if rises(pointer, 0, len(data)):
             rows = np.repeat(np.arange(shape[0]), lengths)
             order = np.lexsort((indices, rows))
             data, indices = data[order], indices[order]
@@ -155,6 +158,7 @@ def _heterophilous(path: str | os.PathLike, names: set[str], split: int | None, 
     if fields["x"] is None:  # the highest id says nothing that can be trusted
         fields["num_nodes"] = np.size(fields["y"])
     graph = Graph.from_edge_index(edges.T, **fields)
+    check_size(path, arrays, classes=graph.num_classes)
     notes = [f"split {chosen} of {count} (--fold)"] if count > 1 else []
     # Files of directed graphs say so in their name, and their own reader goes by it.
     if not ("directed" in Path(path).stem.replace("undirected", "") if directed is None else directed):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import GraphError
-from .arrays import as_array, integers
+from .arrays import as_array, integers, rises
 from .freeze import frozen, own
 
 __all__ = ["SparseFeatures", "gather_ranges", "group_by"]
@@ -79,7 +79,7 @@ class SparseFeatures:
         num_rows, num_columns = (int(n) for n in shape)
         pointer = integers(indptr, "sparse features: indptr")
         columns = integers(indices, "sparse features: indices")
-        if pointer.shape != (num_rows + 1,) or pointer[0] != 0 or (np.diff(pointer) < 0).any():
+        if pointer.shape != (num_rows + 1,) or not rises(pointer, 0, int(pointer[-1])):
             raise GraphError(
                 f"sparse features: indptr has shape {pointer.shape}; it must have {num_rows + 1} ascending entries "
                 "starting at 0 for that many rows"

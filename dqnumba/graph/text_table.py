@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ConfigError, DataError
+from ..formats import Malformed, open_regular
 
 __all__ = ["SUFFIXES", "Row", "TextTable", "columns_of", "header_hint", "notes_of", "parse_number", "read_table"]
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".edges", ".edgelist", ".tab")
 _LIMIT = 4 << 30  # bytes
-_LONGEST = 1 << 24  # characters of a line
+_LONGEST = 1 << 22  # characters of a line
 _DELIMITERS = ("\t", ",", ";")
 
 Row = tuple[int, list[str]]
@@ -72,11 +73,14 @@ def read_table(
     """
     path = Path(path)
     try:
-        size = path.stat().st_size
-    except OSError as error:
+        with open_regular(path, _LIMIT):
+            pass
+    except FileNotFoundError as error:
         raise DataError(f"no file {path}; give the path of a table (CSV or TSV)") from error
-    if size > _LIMIT:
-        raise DataError(f"{path} has {size} bytes; tables of up to {_LIMIT} are read, so write it as an npz")
+    except (Malformed, OSError) as error:
+        raise DataError(
+            f"{path} cannot be read ({error}); tables of up to {_LIMIT} are read, write a larger one as an npz"
+        ) from error
     lines = _lines(path)
     comments = 0
     begin = (0, "")

@@ -20,14 +20,18 @@ from numpy.typing import NDArray
 
 from ..errors import ModelFormatError
 from ..files import whole_file
+from ..formats import Malformed, parse_json, read_tensors
 from ..quant import pack4, unpack4
 from .check import check_program
 from .program import Program, Step
 
-__all__ = ["FORMAT_VERSION", "checksum", "encode_program", "read_program", "write_program"]
+__all__ = ["FORMAT_VERSION", "LIMITS", "checksum", "encode_program", "read_program", "write_program"]
 
 FORMAT = "dqnumba.program"
 FORMAT_VERSION = 1
+#: Far beyond any graph network, and small enough that a file from a stranger cannot fill the memory of a small device.
+LIMITS = {"most_bytes": 1 << 31, "most_tensors": 1 << 14, "most_header": 4 << 20, "most_values": 1 << 18}
+_MOST_STEPS = 1 << 14
 
 
 def checksum(text: str, tensors: Mapping[str, NDArray]) -> str:
@@ -52,7 +56,9 @@ def encode_program(program: Program, *, version: str) -> bytes:
         "format": FORMAT, "format_version": str(FORMAT_VERSION), "dqnumba_version": version,
         "program": text, "sha256": checksum(text, tensors),
     }  # fmt: skip
-    return _reproducible(save(tensors, metadata))
+    payload = _reproducible(save(tensors, metadata))
+    _check_size(program, payload)
+    return payload
 
 
 def write_program(program: Program, path: str | os.PathLike, *, version: str) -> int:
@@ -61,7 +67,7 @@ def write_program(program: Program, path: str | os.PathLike, *, version: str) ->
     Raises
     ------
     ModelFormatError
-        If the folder does not exist or cannot be written, or the disk is full.
+        If the folder does not exist or cannot be written, or the disk is full; a model beyond ``LIMITS``.
     """
     payload = encode_program(program, version=version)
     try:
@@ -101,10 +107,12 @@ def read_program(path: str | os.PathLike) -> Program:
             f"{path} is damaged: its checksum does not fit its content. Copy or save the model again."
         )
     try:
-        data = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        data = parse_json(text, most_values=LIMITS["most_values"])
+        if len(data["steps"]) > _MOST_STEPS:
+            raise Malformed(f"it has {len(data['steps']):,} steps, and at most {_MOST_STEPS:,} are read")
         tensors |= {name: _unpacked(tensors[name], columns) for name, columns in data["packed"].items()}
         program = Program(tuple(_step(s) for s in data["steps"]), tensors, dict(data["meta"]))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFormatError(
             f"{path}: its program cannot be read ({error}). Convert and save the model again."
         ) from error
@@ -138,15 +146,18 @@ def _step(values: dict[str, Any]) -> Step:
     )  # fmt: skip
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise ValueError("a key appears twice")
-    return values
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number that a program may hold")
+def _check_size(program: Program, payload: bytes) -> None:
+    """Refuse to write what would not be read."""
+    header = int.from_bytes(payload[:8], "little")
+    if (
+        len(payload) > LIMITS["most_bytes"] or header > LIMITS["most_header"] or len(program.steps) > _MOST_STEPS
+        or len(program.tensors) > LIMITS["most_tensors"]
+    ):  # fmt: skip
+        raise ModelFormatError(
+            f"Cannot write the model: it has {len(payload):,} bytes, {header:,} of them in its header, and "
+            f"{len(program.steps):,} steps; at most {LIMITS['most_bytes']:,}, {LIMITS['most_header']:,} and "
+            f"{_MOST_STEPS:,} are read. Make the model smaller."
+        )
 
 
 def _reproducible(payload: bytes) -> bytes:
@@ -165,26 +176,14 @@ def _reproducible(payload: bytes) -> bytes:
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray]]:
-    from safetensors import SafetensorError, safe_open
-
     if not path.is_file():
         raise ModelFormatError(f"There is no file {path}. Give the path of a model that IntegerModel.save wrote.")
     try:
-        with safe_open(str(path), framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (
-        SafetensorError,
-        OSError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        KeyError,
-    ) as error:  # foreign dtypes as well
+        return read_tensors(path, **LIMITS)
+    except (Malformed, OSError, UnicodeDecodeError) as error:
         raise ModelFormatError(
             f"{path} is no model file ({error}). Give a file that IntegerModel.save wrote."
         ) from error
-    return metadata, tensors
 
 
 def _canonical(data: Any) -> str:

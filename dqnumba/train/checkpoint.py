@@ -15,17 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from ..errors import DataError, ModelFormatError
 from ..files import whole_file
+from ..formats import Malformed, parse_json, read_tensors
+from .checkpoint_content import SECTIONS, check_content, check_fits
 from .state import TrainingState
 
-__all__ = ["Checkpoint", "read_checkpoint", "train_file_of", "write_atomic", "write_checkpoint"]
+__all__ = ["LIMITS", "Checkpoint", "read_checkpoint", "train_file_of", "write_atomic", "write_checkpoint"]
 
 _FORMAT = "dqnumba-train"
 _VERSION = 1
+#: Bytes, tensors, and what the header may hold: a history of half a million epochs.
+LIMITS = {"most_bytes": 4 << 30, "most_tensors": 1 << 16, "most_header": 64 << 20, "most_values": 1 << 22}
 
 
 @dataclass
@@ -125,10 +128,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not path.is_file():
         raise DataError(f"No train file at {path}; `dqnumba train --out F.safetensors` writes it beside F.safetensors.")
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError, ValueError) as error:
+        metadata, tensors = read_tensors(path, **LIMITS)
+    except (Malformed, OSError, UnicodeDecodeError) as error:
         raise ModelFormatError(f"{path} is no safetensors file, or it is damaged ({error}); train again.") from None
     if "dqnumba" not in metadata or "sha256" not in metadata:
         raise ModelFormatError(
@@ -136,16 +137,25 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         )
     if metadata["sha256"] != _digest(metadata["dqnumba"], tensors):
         raise ModelFormatError(f"{path} is damaged: its checksum does not fit its content; copy it or train again.")
-    content = json.loads(metadata["dqnumba"])
-    if content.get("format") != _FORMAT or content.get("version") != _VERSION:
-        raise ModelFormatError(
-            f"{path} has format {content.get('format')!r} version {content.get('version')!r}; this dqnumba reads "
-            f"{_FORMAT!r} version {_VERSION}. Use the dqnumba that wrote it, or train again."
-        )
-    sections: dict[str, dict[str, np.ndarray]] = {"last": {}, "best": {}, "optimizer": {}, "model": {}}
-    for name, array in tensors.items():
-        section, _, rest = name.partition("/")
-        sections[section][rest] = array
+    try:
+        content = parse_json(metadata["dqnumba"], most_values=LIMITS["most_values"], constants=True)
+        if not isinstance(content, dict):
+            raise Malformed("no dict")
+        if content.get("format") != _FORMAT or content.get("version") != _VERSION:
+            raise ModelFormatError(
+                f"{path} has format {content.get('format')!r} version {content.get('version')!r}; this dqnumba reads "
+                f"{_FORMAT!r} version {_VERSION}. Use the dqnumba that wrote it, or train again."
+            )
+        check_content(content)
+        sections: dict[str, dict[str, np.ndarray]] = {name: {} for name in SECTIONS}
+        for name, array in tensors.items():
+            section, _, rest = name.partition("/")
+            if section not in sections:
+                raise Malformed(f"the tensor {name!r} belongs to no section")
+            sections[section][rest] = array
+        check_fits(content["model_config"], sections["last"])
+    except Malformed as error:
+        raise ModelFormatError(f"{path}: its content cannot be read ({error}); train again.") from None
     return Checkpoint(
         model_config=content["model_config"],
         quant_config=content["quant_config"],

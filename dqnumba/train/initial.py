@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
 from .. import nn
 from ..convert.pyg_weights import load_pyg
 from ..errors import ConfigError, DataError
+from ..formats import Malformed, read_metadata
 from ..qat import QuantizedModel
 from .build import restore_model
-from .checkpoint import Checkpoint, read_checkpoint
+from .checkpoint import LIMITS, Checkpoint, read_checkpoint
 from .recipe import Recipe
 from .settings import RunSettings
 
@@ -94,8 +93,8 @@ def _metadata(path: Path) -> dict[str, str]:
             f"No weights at {path}; give a train file of dqnumba, or a PyG state dict saved with "
             "safetensors.torch.save_file."
         )
+    limits = {name: most for name, most in LIMITS.items() if name != "most_tensors"}
     try:
-        with safe_open(path, framework="numpy") as file:
-            return file.metadata() or {}
-    except (SafetensorError, OSError):
+        return read_metadata(path, **limits)
+    except (Malformed, OSError, UnicodeDecodeError):
         return {}  # whoever reads the tensors says what is wrong

@@ -21,9 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, DataError
+from ..formats import Malformed, read_bytes
 from .recipe_schema import METHODS, MODEL_KEYS, MODELS, TRAIN_KEYS, check_flat, parse_toml
 
 __all__ = ["METHODS", "MODELS", "Recipe", "load_recipe", "parse_recipe", "read_recipe", "recipe_names"]
+
+_MOST_BYTES = 1 << 16  # of a recipe; the longest shipped one has 2 kB
 
 
 @dataclass(frozen=True)
@@ -142,9 +145,11 @@ def read_recipe(path: str | Path) -> Recipe:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bytes(path, _MOST_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"Cannot read the recipe {path}: {error.strerror}; give a TOML file.") from None
+    except Malformed as error:
+        raise DataError(f"Cannot read the recipe {path}: {error}; give a TOML file.") from None
     except UnicodeDecodeError:
         raise ConfigError(f"The recipe {path} is not UTF-8 text; give a TOML file.") from None
     return parse_recipe(text, str(path))

@@ -53,21 +53,25 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
     """
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # of an integer of thousands of digits as well
         raise ConfigError(f"The recipe {name} is not valid TOML: {error}.") from None
+    except RecursionError:
+        raise ConfigError(f"The recipe {name} is not valid TOML for us: it is nested too deeply.") from None
     unknown = sorted(set(content) - {"model", "train", "quant", "method"})
     if unknown:
         raise ConfigError(f"The recipe {name} has unknown tables {unknown}; allowed: model, train, quant, method.")
     model, train = content.get("model", {}), content.get("train", {})
     _check_keys(model, MODEL_KEYS, f"{name}, [model]")
     _check_keys(train, TRAIN_KEYS, f"{name}, [train]")
-    exceptions = content.get("method", {})
+    quant, exceptions = content.get("quant", {}), content.get("method", {})
+    _check_table(quant, f"{name}, [quant]")
+    _check_table(exceptions, f"{name}, [method]")
     unknown = sorted(set(exceptions) - set(METHODS))
     if unknown:
         raise ConfigError(f"The recipe {name} names unknown methods {unknown}; allowed: {', '.join(METHODS)}.")
     for method, table in exceptions.items():
         _check_exceptions(table, f"{name}, [method.{method}]", SITES)
-    return {"model": model, "train": train, "quant": content.get("quant", {}), "exceptions": exceptions}
+    return {"model": model, "train": train, "quant": quant, "exceptions": exceptions}
 
 
 def _check_exceptions(table: Mapping[str, Any], where: str, layouts: tuple[str, ...]) -> None:
