@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ _KINDS = "biufSU"
 _CHUNK = 1 << 24
 
 
-def read_npy(stream: BinaryIO, size: int) -> NDArray:
+def read_npy(stream: IO[bytes], size: int) -> NDArray[Any]:
     """The array of a stream of ``size`` bytes that stands at its begin and has ``tell``.
 
     The shape and type that the header announces must fill the stream exactly, so nothing is allocated for bytes that
@@ -48,9 +48,9 @@ def read_npy(stream: BinaryIO, size: int) -> NDArray:
     flat = np.empty(math.prod(shape), dtype)
     raw = flat.view(np.uint8)
     for begin in range(0, len(raw), _CHUNK):
-        part = memoryview(raw[begin : begin + _CHUNK])
+        part = raw[begin : begin + _CHUNK].data
         while part:  # a stream of a zip member may give less than is asked for
-            given = stream.readinto(part)
+            given = stream.readinto(part)  # type: ignore[attr-defined]
             if not given:
                 raise Malformed("it ends early")
             part = part[given:]
@@ -60,7 +60,7 @@ def read_npy(stream: BinaryIO, size: int) -> NDArray:
     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
 
 
-def _check_values(flat: NDArray, raw: NDArray[np.uint8]) -> None:
+def _check_values(flat: NDArray[Any], raw: NDArray[np.uint8]) -> None:
     """Bytes that no value of the type has, and that NumPy would work with all the same."""
     if flat.dtype.kind == "b" and raw.max(initial=0) > 1:
         raise Malformed("a truth value that is neither 0 nor 1")

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from io import BufferedReader
 
 __all__ = ["Malformed", "open_regular", "read_bytes", "size_of"]
 
@@ -16,7 +16,7 @@ class Malformed(ValueError):
 
 
 @contextmanager
-def open_regular(path: str | os.PathLike[str], most: int) -> Iterator[BinaryIO]:
+def open_regular(path: str | os.PathLike[str], most: int) -> Iterator[BufferedReader]:
     """A stream of a regular file of at most ``most`` bytes.
 
     Raises
@@ -45,7 +45,7 @@ def open_regular(path: str | os.PathLike[str], most: int) -> Iterator[BinaryIO]:
         yield stream
 
 
-def size_of(stream: BinaryIO) -> int:
+def size_of(stream: BufferedReader) -> int:
     """Bytes of the file behind a stream of :func:`open_regular`."""
     return os.fstat(stream.fileno()).st_size
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import BinaryIO
+from io import BufferedReader
 
 from .regular import Malformed
 
@@ -19,7 +19,9 @@ _CHUNK = 1 << 16
 _PLAIN_FILES = b"0\x007"
 
 
-def read_tar_member(stream: BinaryIO, wanted: Callable[[str], bool], most: int, most_unpacked: int) -> bytes | None:
+def read_tar_member(
+    stream: BufferedReader, wanted: Callable[[str], bool], most: int, most_unpacked: int
+) -> bytes | None:
     """The first ``most`` bytes of the first plain file whose name is ``wanted``; None if there is none.
 
     Raises
@@ -51,7 +53,7 @@ def read_tar_member(stream: BinaryIO, wanted: Callable[[str], bool], most: int, 
 class _Source:
     """Bytes of a file, unpacked where it is gzipped, in order and up to a limit."""
 
-    def __init__(self, stream: BinaryIO, most: int) -> None:
+    def __init__(self, stream: BufferedReader, most: int) -> None:
         self.stream, self.left = stream, most
         self.pending = stream.read(_CHUNK)
         self.inflate = zlib.decompressobj(wbits=31) if self.pending[:2] == b"\x1f\x8b" else None

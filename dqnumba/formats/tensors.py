@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Any, BinaryIO, NamedTuple
+from io import BufferedReader
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ def read_metadata(
 
 def read_tensors(
     path: str | os.PathLike[str], *, most_bytes: int, most_tensors: int, most_header: int, most_values: int
-) -> tuple[dict[str, str], dict[str, NDArray]]:
+) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     """Metadata and all tensors.
 
     Parameters
@@ -89,7 +90,7 @@ def read_tensors(
         return metadata, {entry.name: _tensor(stream, entry) for entry in entries}
 
 
-def _header(stream: BinaryIO, most: int, most_values: int) -> dict[str, Any]:
+def _header(stream: BufferedReader, most: int, most_values: int) -> dict[str, Any]:
     length = int.from_bytes(stream.read(8), "little")
     there = size_of(stream) - 8
     if not 2 <= length <= there:
@@ -130,15 +131,15 @@ def _entry(name: str, values: Any) -> _Entry:
     return _Entry(name, dtype, tuple(shape), *offsets)
 
 
-def _tensor(stream: BinaryIO, entry: _Entry) -> NDArray:
+def _tensor(stream: BufferedReader, entry: _Entry) -> NDArray[Any]:
     try:
         array = np.empty(entry.shape, entry.dtype)
     except ValueError as error:  # several large axes beside one of 0
         raise Malformed(f"tensor {entry.name!r}: {error}") from None
     raw = array.reshape(-1).view(np.uint8)
     for begin in range(0, len(raw), _CHUNK):
-        part = memoryview(raw[begin : begin + _CHUNK])
-        if stream.readinto(part) != len(part):  # type: ignore[attr-defined]
+        part = raw[begin : begin + _CHUNK].data
+        if stream.readinto(part) != len(part):
             raise Malformed("it ends early: it was cut short while it was read")
     if entry.dtype.kind == "b" and raw.max(initial=0) > 1:
         raise Malformed(f"tensor {entry.name!r} holds a truth value that is neither 0 nor 1")

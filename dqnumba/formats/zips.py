@@ -6,7 +6,7 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from io import BufferedReader
 
 from .regular import Malformed, open_regular, size_of
 
@@ -54,7 +54,7 @@ def open_zip(
             yield archive, members
 
 
-def _check_directory(stream: BinaryIO, size: int) -> None:
+def _check_directory(stream: BufferedReader, size: int) -> None:
     """Find the end record as zipfile does, and hold the size of the directory against the limit."""
     stream.seek(max(0, size - _END_SIZE - _LONGEST_COMMENT - _LOCATOR_SIZE))
     tail = stream.read()

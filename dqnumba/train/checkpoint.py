@@ -153,7 +153,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             if section not in sections:
                 raise Malformed(f"the tensor {name!r} belongs to no section")
             sections[section][rest] = array
-        check_fits(content["model_config"], sections["last"])
+        check_fits(content["model_config"], sections["model"] or sections["last"])
     except Malformed as error:
         raise ModelFormatError(f"{path}: its content cannot be read ({error}); train again.") from None
     return Checkpoint(
