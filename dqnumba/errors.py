@@ -12,6 +12,7 @@ __all__ = [
     "DQError",
     "DataError",
     "GraphError",
+    "MemoryRiskError",
     "MissingExtraError",
     "ModelFormatError",
     "NotCalibratedError",
@@ -45,6 +46,10 @@ class ConversionError(DQError, ValueError):
 
 class OverflowRiskError(DQError, ValueError):
     """A program whose accumulators could overflow on the graph it is bound to."""
+
+
+class MemoryRiskError(DQError, MemoryError):
+    """A graph whose tables and buffers do not fit into the memory that is free."""
 
 
 class ModelFormatError(DQError, ValueError):

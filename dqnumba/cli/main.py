@@ -32,7 +32,7 @@ _WAYS = {"SIGTERM": "terminated", "SIGHUP": "hung up"}
 _EPILOG = """\
 exit codes:
   0    done
-  1    a check failed (verify, quantize)
+  1    a check failed (verify, quantize, run --estimate)
   2    wrong use or bad input; stderr says what to do
   130  interrupted by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP
 """

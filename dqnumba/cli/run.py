@@ -11,14 +11,21 @@ from .common import emit, make_progress, source_from
 from .options import add_out, add_output_options, add_run_options, add_source_options
 
 HELP = "Run a model file on a graph or data set: predictions, and the accuracy where labels are known."
-EXAMPLES = ("dqnumba run F.safetensors --dataset cora", "dqnumba run F.safetensors --graph g.npz -o predictions.npz")
+EXAMPLES = (
+    "dqnumba run F.safetensors --dataset cora",
+    "dqnumba run F.safetensors --graph g.npz -o predictions.npz",
+    "dqnumba run F.safetensors --graph g.npz --estimate",
+)
 _SHOWN = 10
+_BATCH = 128  # graphs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="F.safetensors", help="a model file")
     add_source_options(parser, seed="0")
     add_run_options(parser)
+    parser.add_argument("--estimate", action="store_true", help="run nothing; tell the memory that it would take, and "
+                        "how far each integer sum can reach on this graph (exit code 1: it does not fit)")  # fmt: skip
     add_out(add_output_options(parser), "F.npz", "write indices, predictions and outputs there (and ids of nodes and "
             "names of classes, of a graph from tables)")  # fmt: skip
 
@@ -41,9 +48,12 @@ def run(args: argparse.Namespace) -> int:
     check_task(model, data)
     # One graph is predicted whole. Of a data set with a split, the test graphs; without one, all.
     indices = source.splits.get("test", np.arange(len(data))) if many else np.arange(data.num_nodes)
+    if args.estimate:
+        return _estimate(args, model, data, indices if many else None)
     started = time.perf_counter()
     bound: list[Any] = []
-    outputs = predict(_keeping(model, bound), data, None if not many else indices, backend=args.backend)
+    outputs = predict(_keeping(model, bound), data, None if not many else indices, batch_size=_BATCH,
+                      backend=args.backend)  # fmt: skip
     seconds = time.perf_counter() - started
     if not many:
         indices = np.arange(len(outputs))
@@ -76,6 +86,16 @@ def run(args: argparse.Namespace) -> int:
         content["predictions"] = predictions.tolist()
     emit(args, content, lambda: _text(content, predictions))
     return 0
+
+
+def _estimate(args: argparse.Namespace, model: Any, data: Any, indices: Any) -> int:
+    """Of the one graph, or of the batch that takes the most."""
+    batches = [data] if indices is None else data.batches(indices, _BATCH)
+    estimates = [model.estimate(batch, backend=args.backend) for batch in batches]
+    found = max(estimates, key=lambda each: each.needed_bytes)
+    head = f"the largest of {len(estimates):,} batches\n" if len(estimates) > 1 else ""
+    emit(args, {"file": str(args.file), "batches": len(estimates)} | found.to_dict(), lambda: f"{head}{found}")
+    return 0 if found.fits else 1
 
 
 def _in_names_of(model: Any, source: Any, y: Any) -> Any:

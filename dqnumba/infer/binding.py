@@ -41,6 +41,7 @@ class Binding:
         self.program, self.graph, self.backend = program, graph, backend
         self.x: Any = graph.x
         self.registers: dict[str, Register] = {}
+        self.sums: set[str] = set()
         self.graph_ptr = graph.graph_ptr if graph.graph_ptr is not None else np.array([0, graph.num_nodes], np.int64)
         self._factors: dict[str, NDArray[np.float64]] = {}
         self._levels: dict[str, tuple[NDArray[np.float64], NDArray[np.intp]]] = {}
@@ -78,6 +79,7 @@ class Binding:
         wide = low < np.iinfo(np.int32).min or high > np.iinfo(np.int32).max
         array = self.buffer((self.count(step.rows), step.channels), np.int64 if wide else np.int32)
         self.registers[step.output] = Register(array, low, high, counts=counts)
+        self.sums.add(step.output)
         return array
 
     def factor(self, name: str) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from ..graph.checks import check_features
 from ..kernels import integer
 from .binding import Binding
 from .execute import build_step
+from .free_memory import require_memory
 from .program import Program
 
 if TYPE_CHECKING:
@@ -68,13 +69,25 @@ class BoundModel:
         self._shape = (graph.num_graphs if last.rows == "graph" else graph.num_nodes, last.channels)
         if self._plan is None:
             self._calls  # noqa: B018 - makes the buffers now, and refuses what would overflow
+        # No page of the workspace has been written yet: what does not fit is refused before it swaps.
+        self._require(self.workspace_bytes)
 
     @property
     def workspace_bytes(self) -> int:
-        """Bytes of the buffers between input and output, beside the constants and the tables of the graph."""
+        """Bytes between input and output, beside the constants and the tables of the graph."""
         if self._plan is not None:
             return self._plan.workspace_bytes
-        return sum(register.array.nbytes for register in self.binding.registers.values())
+        return self._step_bytes
+
+    @property
+    def _step_bytes(self) -> int:
+        return entry_bytes(self.graph) + sum(register.array.nbytes for register in self.binding.registers.values())
+
+    def _require(self, workspace: int) -> None:
+        needed = workspace + 4 * self._shape[0] * self._shape[1]
+        require_memory(
+            needed, f"Running this model on {self.graph.num_nodes:,} nodes and {self.graph.num_edges:,} edges"
+        )
 
     @cached_property
     def binding(self) -> Binding:
@@ -167,6 +180,7 @@ class BoundModel:
         """Codes at every site after the last run, dense, by site name; sparse entry codes are written out."""
         if self._plan is not None:  # which keeps no register longer than it must: the same bits step by step
             self._calls  # noqa: B018
+            self._require(self._step_bytes)
             self.binding.x = self._x
             self._step_through()
         found = {}
@@ -180,6 +194,13 @@ class BoundModel:
                 )
                 found[step.site] = self.binding.dense(step.output, zero)().copy()
         return found
+
+
+def entry_bytes(graph: Graph) -> int:
+    """What the entry takes for a moment where it runs in NumPy: two float32 of each feature, and codes."""
+    x = graph.x
+    values = x.nnz if isinstance(x, SparseFeatures) else 0 if x is None or x.ndim == 1 else x.size
+    return 9 * values
 
 
 def _kind(x: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from .bound import BoundModel
 from .check import check_program
 from .file import encode_program, read_program, write_program
 from .program import Program
+
+if TYPE_CHECKING:
+    from .estimate import Estimate
 
 __all__ = ["IntegerModel", "load"]
 
@@ -63,8 +66,22 @@ class IntegerModel:
             If the graph does not fit the model.
         OverflowRiskError
             If a sum could leave even the exact wide path on this graph.
+        MemoryRiskError
+            If tables and buffers do not fit into the memory that is free.
         """
         return BoundModel(self.program, graph, choose_backend(backend))
+
+    def estimate(self, graph: Graph, *, backend: str | None = None) -> Estimate:
+        """What :meth:`bind` and a call would take on ``graph``: memory, and how far each sum can reach.
+
+        Raises
+        ------
+        GraphError, OverflowRiskError
+            As :meth:`bind`, which besides refuses a graph that does not fit into the memory that is free.
+        """
+        from .estimate import estimate
+
+        return estimate(self.program, graph, backend)
 
     def __call__(self, graph: Graph, *, backend: str | None = None) -> NDArray[np.float32]:
         """Logits of ``graph``: float32, (num_nodes, out_channels) or (num_graphs, out_channels)."""

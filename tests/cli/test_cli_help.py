@@ -95,7 +95,8 @@ def test_the_main_page_lists_verbs_and_exit_codes(call):
     page = call("--help").out
     for verb in VERBS:
         assert re.search(rf"^    {verb} +[A-Z]", page, flags=re.MULTILINE)
-    for code in ("0    done", "1    a check failed (verify, quantize)", "2    wrong use", "130  interrupted"):
+    failed = "1    a check failed (verify, quantize, run --estimate)"
+    for code in ("0    done", failed, "2    wrong use", "130  interrupted"):
         assert f"  {code}" in page
 
 

@@ -20,7 +20,7 @@ from .layout import Layout
 from .records import Records
 from .units import Unit, Unplanned, make_units
 
-__all__ = ["Plan"]
+__all__ = ["Plan", "plan_bytes"]
 
 
 class Plan:
@@ -64,9 +64,8 @@ class Plan:
         self._make(units, bound, layout)
 
     def _make(self, units: list[Unit], bound: Binding, layout: Layout) -> None:
-        threads = numba.config.NUMBA_NUM_THREADS
         self._workspace = aligned(1, layout.workspace_bytes + 64)
-        self.workspace_bytes = layout.workspace_bytes + threads * layout.range_bytes
+        self.workspace_bytes = _workspace_bytes(layout)
         records = Records(bound, layout, self._workspace.ctypes.data, self.status)
         phases: list[Phase] = []
         firsts: list[NDArray[np.int64]] = []
@@ -112,6 +111,21 @@ class Plan:
         self.launch()
 
 
+def plan_bytes(program: Program, bound: Binding) -> int:
+    """``workspace_bytes`` of the plan of a program on a graph, which is not made; ``bound`` has the bounds.
+
+    Raises
+    ------
+    Unplanned
+        If a step, or a sum on this graph, is nothing for the vector kernels.
+    """
+    return _workspace_bytes(Layout(make_units(program), bound, {}, numba.config.NUMBA_NUM_THREADS))
+
+
+def _workspace_bytes(layout: Layout) -> int:
+    return layout.workspace_bytes + numba.config.NUMBA_NUM_THREADS * layout.range_bytes
+
+
 def _blocks(bound: Binding, records: Records, members: list[Unit], rows: int) -> NDArray[np.int64]:
     """Blocks of even length, or where rows have edges, of about equal work."""
     for unit in members:
@@ -135,5 +149,3 @@ def _work(bound: Binding, units: list[Unit]) -> int:
         else:
             total += 2 * size
     return total
-
-
