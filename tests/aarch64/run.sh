@@ -7,65 +7,10 @@ cache="${1:-${XDG_CACHE_HOME:-$HOME/.cache}/dqnumba-aarch64}"
 repository="$(cd "$(dirname "$0")/../.." && pwd)"
 mkdir -p "$cache"
 cache="$(cd "$cache" && pwd)"
-root="$cache/root" site="$cache/site"
-release="${DEBIAN_RELEASE:-bookworm}" python="${DEBIAN_PYTHON:-3.11}"  # the two belong together
 
-need() {
-    command -v "$1" > /dev/null || { echo "run.sh needs $1: $2" >&2; exit 2; }
-}
 "${PYTHON:-python3}" -c "import numba, pytest, hypothesis" 2> /dev/null || {
     echo "run.sh needs a Python with this project's packages: activate its environment or set PYTHON" >&2; exit 2
 }
-need qemu-aarch64-static "install the package qemu-user-static"
-need dpkg "a Debian or a descendant"
-need apt-get "a Debian or a descendant"
-
-# An interpreter and its libraries from Debian's arm64 packages. They are unpacked into the cache and never installed,
-# through lists of apt's own that leave the machine's as they are; no root is needed.
-if [ ! -e "$root/.complete" ]; then
-    rm -rf "$root" "$cache/apt"
-    mkdir -p "$root" "$cache/apt/state/lists/partial" "$cache/apt/cache/archives/partial" "$cache/debs"
-    : > "$cache/apt/status"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" \
-        "${DEBIAN_MIRROR:-http://deb.debian.org/debian} $release main" > "$cache/apt/sources.list"
-    cat > "$cache/apt/apt.conf" << CONF
-Dir::State "$cache/apt/state";
-Dir::State::status "$cache/apt/status";
-Dir::Cache "$cache/apt/cache";
-Dir::Etc::sourcelist "$cache/apt/sources.list";
-Dir::Etc::sourceparts "-";
-APT::Architecture "arm64";
-APT::Architectures { "arm64"; };
-APT::Sandbox::User "";
-Acquire::Languages "none";
-CONF
-    export APT_CONFIG="$cache/apt/apt.conf"
-    apt-get -qq update
-    (
-        cd "$cache/debs"
-        apt-get -qq download libc6 libgcc-s1 libstdc++6 libgomp1 zlib1g libffi8 libexpat1 libbz2-1.0 liblzma5 libuuid1 \
-            "libpython$python-minimal" "libpython$python-stdlib" "python$python-minimal" "python$python"
-        for package in *.deb; do dpkg -x "$package" "$root"; done
-    )
-    unset APT_CONFIG
-    touch "$root/.complete"
-fi
-
-# What the project and its tests import, as wheels for AArch64.
-if [ ! -e "$site/.complete" ]; then
-    rm -rf "$site"
-    names="$(python3 - "$repository/pyproject.toml" << 'PY'
-import sys, tomllib
-print(*tomllib.load(open(sys.argv[1], "rb"))["project"]["dependencies"])
-PY
-)"
-    # shellcheck disable=SC2086  # one word a requirement
-    python3 -m pip install --quiet --disable-pip-version-check --target "$site" --only-binary=:all: \
-        --implementation cp --python-version "$python" --platform manylinux_2_28_aarch64 \
-        --platform manylinux_2_27_aarch64 --platform manylinux_2_17_aarch64 --platform manylinux2014_aarch64 \
-        $names pytest hypothesis
-    touch "$site/.complete"
-fi
 
 # Whole programs are made here, and must give the same bytes there.
 programs="$(mktemp -d)"
@@ -73,16 +18,12 @@ trap 'rm -rf "$programs"' EXIT
 "${PYTHON:-python3}" "$repository/tests/aarch64/programs.py" "$programs"
 
 # A Raspberry Pi 5 (with the instruction sdot) and a Raspberry Pi 4 (without: it would stop the emulated processor).
-# Numba recognises no processor here and is told its name; each has machine code of its own on disk.
 [ $# -gt 0 ] || set -- tests/kernels/dot/test_every_kernel.py tests/aarch64/test_programs.py
 status=0
 cd "$repository"
 for cpu in cortex-a76 cortex-a72; do
     echo "== $cpu"
-    env PYTHONHOME="$root/usr" PYTHONPATH="$repository:$site" PYTHONDONTWRITEBYTECODE=1 \
-        NUMBA_CPU_NAME="$cpu" NUMBA_CACHE_DIR="$cache/numba" NUMBA_NUM_THREADS=2 HYPOTHESIS_STORAGE_DIRECTORY="$cache" \
-        DQNUMBA_PROGRAMS="$programs" \
-        qemu-aarch64-static -cpu "$cpu" -L "$root" "$root/usr/bin/python$python" \
-        -m pytest -p no:cacheprovider "$@" || status=1
+    DQNUMBA_PROGRAMS="$programs" NUMBA_NUM_THREADS=2 \
+        "$repository/tests/aarch64/python.sh" "$cpu" "$cache" -m pytest -p no:cacheprovider "$@" || status=1
 done
 exit "$status"

@@ -15,8 +15,9 @@ __all__ = ["programs"]
 class _Builder:
     """Steps, constants and registers of a program that is being drawn. A register is (rows, channels, zero point)."""
 
-    def __init__(self, draw: st.DrawFn, in_channels: int) -> None:
+    def __init__(self, draw: st.DrawFn, in_channels: int, max_channels: int, planned: bool) -> None:
         self.draw = draw
+        self.max_channels, self.planned = max_channels, planned
         self.steps: list[Step] = []
         self.tensors: dict[str, np.ndarray] = {}
         self.codes: dict[str, tuple[str, int, int]] = {}  # what any step may read
@@ -47,6 +48,19 @@ class _Builder:
         low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
         return low, high, self.integer(low, high)
 
+    def width(self) -> int:
+        """Channels of a product: any small number, or one about the width of a vector."""
+        wide = [c for c in (8, 15, 16, 17, 32, 33, 64, 65) if c <= self.max_channels]
+        return self.draw(st.integers(1, min(4, self.max_channels)) | st.sampled_from(wide or [1]))
+
+    def words(self) -> None:
+        """An entry of categories, each a row of a table."""
+        low, high, zero = self.limits()
+        channels = self.width()
+        table = self.array((self.in_channels, channels), low, high, np.int8 if high < 128 else np.int16)
+        name = self.emit("lookup", ("x",), "node", channels, {"table": table}, zero_point=zero, low=low, high=high)
+        self.codes[name] = ("node", channels, zero)
+
     def entry(self) -> None:
         low, high, zero = self.limits()
         offset = self.draw(st.sampled_from((0, -low)))
@@ -62,11 +76,12 @@ class _Builder:
         low, high, zero = self.limits() if limits is None else limits
         stages: list[dict[str, Any]] = []
         tensors: dict[str, np.ndarray] = {}
-        for i in range(self.integer(1, 2)):
+        for i in range(1 if self.planned and rows == "edge" else self.integer(1, 2)):
             bias = self.draw(st.booleans())
             stage = {"multiplier": None, "shift": None, "row_factor": None, "bias": bias}
             if self.draw(st.booleans()):
-                tensors[f"multipliers{i}"] = self.array((channels,), 1 << 30, (1 << 31) - 1, np.int32)
+                sign = self.draw(st.sampled_from((1, -1)))  # batch norm turns channels around
+                tensors[f"multipliers{i}"] = sign * self.array((channels,), 1 << 30, (1 << 31) - 1, np.int32)
                 tensors[f"shifts{i}"] = self.array((channels,), 30, 36, np.int8)
             else:
                 factors = {"node": (None, "gcn", "gcn2", "mean"), "graph": (None, "pool_mean"), "edge": (None,)}[rows]
@@ -86,6 +101,8 @@ class _Builder:
     def pick(self, rows: str, channels: int | None = None) -> str:
         """A register of codes that exists, the newest first in hypothesis' eyes."""
         fits = [n for n, (r, c, _) in self.codes.items() if r == rows and channels in (None, c)]
+        if self.planned and channels is None:  # a plan has no register that nobody reads
+            return fits[-1]
         return self.draw(st.sampled_from(fits[::-1]))
 
     def matmul(self, source: str, channels: int) -> str:
@@ -94,12 +111,12 @@ class _Builder:
             "weight": self.array((width, channels), -128, 127, np.int8),
             "bias": self.array((channels,), -500, 500, np.int32),
         }
-        weight_zero = self.draw(st.sampled_from((0, 3, -128)))
+        weight_zero = 0 if self.planned else self.draw(st.sampled_from((0, 3, -128)))
         return self.emit("matmul", (source,), rows, channels, tensors, zero_in=zero, weight_zero=weight_zero)
 
 
 def _product(b: _Builder) -> None:
-    channels = b.integer(1, 4)
+    channels = b.width()
     b.requantize(b.matmul(b.pick("node"), channels), "node", channels)
 
 
@@ -151,19 +168,35 @@ def _messages(b: _Builder) -> None:
 def _attention(b: _Builder) -> None:
     source = b.pick("node")
     _, channels, zero = b.codes[source]
-    sides = tuple(b.matmul(source, 1) for _ in range(2))
-    logits = b.requantize(b.emit("edge_logits", sides, "edge", 1), "edge", 1, limits=(-128, 127, b.integer(-128, 127)))
+    heads = b.draw(st.sampled_from([h for h in (2, 1, 4, 8) if channels % h == 0]))
+    sides = tuple(b.matmul(source, heads) for _ in range(2))
+    limits = (-128, 127, b.integer(-128, 127))
+    logits = b.requantize(b.emit("edge_logits", sides, "edge", heads), "edge", heads, limits=limits)
     bits = b.integer(8, 15)
     tensors = {
         "mantissa": np.linspace(1 << 30, (1 << 31) - 1, 256).astype(np.int64),
         "exponent": np.arange(256, dtype=np.int64) // 8,
     }
-    alpha = b.emit("edge_softmax", (logits,), "edge", 1, tensors, low=-128, bits=bits)
+    alpha = b.emit("edge_softmax", (logits,), "edge", heads, tensors, low=-128, bits=bits)
     total = b.emit("weighted_neighbor_sum", (alpha, source), "node", channels, zero_in=zero, bits=bits)
+    if heads > 1 and b.draw(st.booleans()):  # the mean over heads, its division left to the next rounding
+        channels //= heads
+        total = b.emit("head_sum", (total,), "node", channels, heads=heads)
     b.requantize(total, "node", channels)
 
 
-_LAYERS = (_product, _neighbors, _residual, _columns, _messages, _attention)
+def _join(b: _Builder) -> None:
+    """Two sets of codes side by side under one product, as in GraphSAGE."""
+    first, second = b.pick("node"), b.pick("node")
+    rows, channels, zero = b.codes[first]
+    joined = b.emit("concat", (first, second), rows, channels + b.codes[second][1])
+    b.codes[joined] = (rows, channels + b.codes[second][1], zero)
+    channels = b.width()
+    b.requantize(b.matmul(joined, channels), rows, channels)
+    del b.codes[joined]  # few steps read it
+
+
+_LAYERS = (_product, _neighbors, _residual, _columns, _messages, _attention, _join)
 
 
 def _readout(b: _Builder) -> tuple[str, str, int, int]:
@@ -179,7 +212,10 @@ def _readout(b: _Builder) -> tuple[str, str, int, int]:
 
 
 @st.composite
-def programs(draw: st.DrawFn, *, in_channels: int | None = None, max_layers: int = 3) -> Program:
+def programs(
+    draw: st.DrawFn, *, in_channels: int | None = None, max_layers: int = 3, min_layers: int = 0, max_channels: int = 4,
+    categories: bool = False, planned: bool = False,
+) -> Program:  # fmt: skip
     """A legal :class:`dqnumba.infer.Program`: products, sums over neighbours, attention, residuals, readouts.
 
     Parameters
@@ -187,8 +223,14 @@ def programs(draw: st.DrawFn, *, in_channels: int | None = None, max_layers: int
     in_channels : int
         Columns of the features that it reads; drawn from 1 to 4 by default. ``graphs(features="dense", channels=...,
         weighted=False)`` draws a graph for it.
-    max_layers : int
+    max_layers, min_layers : int
         Layers between the entry and the exit.
+    max_channels : int
+        Of a product, at most 65. Beyond 4, widths about those of vector registers are drawn too.
+    categories : bool
+        It reads integer categories, 0 to ``in_channels - 1``, instead of features.
+    planned : bool
+        Only what the vector kernels run as a whole: nothing is rounded edge by edge, weights have no zero point.
 
     Returns
     -------
@@ -196,16 +238,17 @@ def programs(draw: st.DrawFn, *, in_channels: int | None = None, max_layers: int
         It passes the checks of the loader, and its sums stay small: it binds to every graph of `graphs`.
     """
     in_channels = draw(st.integers(1, 4)) if in_channels is None else in_channels
-    b = _Builder(draw, in_channels)
-    b.entry()
-    for layer in draw(st.lists(st.sampled_from(_LAYERS), max_size=max_layers)):
+    b = _Builder(draw, in_channels, max_channels, planned)
+    b.words() if categories else b.entry()
+    layers = [layer for layer in _LAYERS if not (planned and layer is _messages)]
+    for layer in draw(st.lists(st.sampled_from(layers), min_size=min_layers, max_size=max_layers)):
         layer(b)
     register, rows, channels, zero = _readout(b)
     scale = draw(st.sampled_from((1.0, 0.125, [0.5] * channels)))
     b.emit("dequantize", (register,), rows, channels, zero_in=zero, scale=scale)
     used = {name for step in b.steps for name in step.tensors.values()}
     meta = {
-        "num_features": in_channels, "out_channels": channels, "task_rows": rows, "embedding": False,
+        "num_features": in_channels, "out_channels": channels, "task_rows": rows, "embedding": categories,
         "model": {
             "kind": "drawn", "in_channels": in_channels, "hidden_channels": 1, "out_channels": channels,
             "num_layers": 1,
