@@ -8,6 +8,8 @@ import sys
 #: Name of a run, which is also the name of its module here and of its record, and what it does.
 RUNS = {
     "kills": "SIGKILL at every step of training, saving, preparing, downloading and cache writing",
+    "corruption": "every byte of small model files changed: refused, or the same answer",
+    "cpus": "eight models on Cora whole: the same bits for every processor that this machine can run or emulate",
 }
 
 

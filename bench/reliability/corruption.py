@@ -137,8 +137,11 @@ def main(argv: list[str] | None = None) -> int:
             totals = {key: sum(done[key] for done in files.values()) for key in ("positions", *OUTCOMES)}
             complete = len(files) == len(models) and all(done["next"] >= done["bytes"] for done in files.values())
             content = {"stride": args.stride, "complete": complete, **totals, "files": files}
-            seconds = round(time.monotonic() - started, 1)
-            record.extend(NAME, content, {"positions": totals["positions"] - before, "seconds": seconds})
+            new = totals["positions"] - before
+            if new:
+                record.extend(NAME, content, {"positions": new, "seconds": round(time.monotonic() - started, 1)})
+            else:
+                print("all positions are in the record; delete it to go through them again", file=sys.stderr)
     return 1 if totals["wrong"] or totals["crashed"] else 0
 
 
