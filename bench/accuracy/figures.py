@@ -20,9 +20,15 @@ from .. import machine
 from . import explain, records
 from .cells import parse_cell
 
-__all__ = ["NAMES", "make", "redraw"]
+__all__ = ["NAMES", "TITLES", "make", "redraw"]
 
-NAMES = ("gradient", "range", "bits", "bytes")
+TITLES = {
+    "gradient": "Error of the weight gradient against in-degree",
+    "range": "Range of the aggregate against in-degree",
+    "bits": "Accuracy against bits",
+    "bytes": "Accuracy against bytes",
+}
+NAMES = tuple(TITLES)
 SEEDS = (0, 1, 2)
 _MEASURED: dict[str, Callable] = {"gradient": explain.gradients, "range": explain.ranges}
 _STYLE = {"fp32": "*", "qat": "s", "nqat": "v", "dq": "o", "dq-plus": "D", "ptq": "^"}
@@ -164,6 +170,7 @@ def _bytes(figure: Any, found: Sequence[dict[str, Any]]) -> bool:
     datasets = [d for d in ("cora", "citeseer") if any(name.startswith(d) for name in groups)]
     if not datasets:
         return False
+    shown = [cell for cell in map(parse_cell, groups) if cell.dataset in datasets]
     for axes, dataset in zip(figure.subplots(1, len(datasets), squeeze=False)[0], datasets, strict=True):
         for name, group in groups.items():
             cell = parse_cell(name)
@@ -180,8 +187,10 @@ def _bytes(figure: Any, found: Sequence[dict[str, Any]]) -> bool:
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_locator(NullLocator())
         axes.grid(lw=0.3)
-    handles = [Line2D([], [], ls="", marker="o", color=colour, label=m.upper()) for m, colour in _MODELS.items()]
-    handles += [Line2D([], [], ls="", marker=mark, color="k", label=m) for m, mark in _STYLE.items()]
+    handles = [Line2D([], [], ls="", marker="o", color=colour, label=m.upper()) for m, colour in _MODELS.items()
+               if any(cell.model == m for cell in shown)]  # fmt: skip
+    handles += [Line2D([], [], ls="", marker=mark, color="k", label=m) for m, mark in _STYLE.items()
+                if any(cell.method == m for cell in shown)]  # fmt: skip
     handles.append(Line2D([], [], ls="", marker="o", mfc="white", color="k", label="paper's layout"))
     figure.axes[0].set_ylabel("test accuracy, %")
     figure.axes[-1].legend(handles=handles, fontsize=7, loc="lower right")

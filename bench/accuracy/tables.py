@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -13,7 +14,7 @@ from . import goals, plans, published, records
 from .cells import Cell, Run, parse_cell
 from .statistic import Sample
 
-__all__ = ["Row", "collect", "render", "rows_of"]
+__all__ = ["Row", "collect", "findings", "render", "rows_of"]
 
 #: Data set -> title, the plans whose cells its table has, and what every number of it has to be read with.
 TABLES = {
@@ -103,7 +104,7 @@ def render(folder: Path) -> str:
     from . import ablation, figures, picture
 
     by_cell, stale = collect(folder)
-    everything, parts = {}, ["# Accuracy", "", *_head()]
+    everything, means, parts = {}, _Means(by_cell), ["# Accuracy", "", *_head()]
     for dataset, (title, plan_names, note) in TABLES.items():
         rows = everything[dataset] = rows_of(dataset, plan_names, by_cell, stale)
         parts += ["", f"## {title}", "", _table(dataset, rows, _MARK if note else "")]
@@ -112,8 +113,15 @@ def render(folder: Path) -> str:
         parts += ["", *_verdicts(dataset, rows)]
         failures = [r for row in rows for r in row.records if (r["agreement"] or 1.0) < 0.995]
         if failures:
-            parts.append(f"Integer program and fake quantization agree on less than 99.5 % in {len(failures)} runs.")
-    parts += ["", *ablation.tables(by_cell)]
+            names = sorted({record["cell"] for record in failures})
+            parts.append(f"Integer program and fake quantization agree on less than 99.5 % in {len(failures)} runs "
+                         f"({', '.join(names)}).")  # fmt: skip
+        parts += _said("tables", dataset, means)
+    parts += ["", *ablation.tables(by_cell), *_said("tables", "ablation", means)]
+    for name in figures.NAMES:
+        if (folder / "figures" / f"{name}.png").exists():
+            parts += ["", f"## {figures.TITLES[name]}", "", f"![{figures.TITLES[name]}](figures/{name}.png)"]
+            parts += _said("figures", name, means)
     text = "\n".join(parts).rstrip() + "\n"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tables.md").write_text(text, encoding="utf-8")
@@ -123,6 +131,30 @@ def render(folder: Path) -> str:
     except ImportError:
         text += '\n(No picture was drawn: pip install "dqnumba[bench]" brings matplotlib.)\n'
     return text.rstrip()
+
+
+def findings() -> dict[str, dict[str, str]]:
+    """What was read from the tables and figures: ``tables`` and ``figures``, by name."""
+    return tomllib.loads((Path(__file__).parent / "findings.toml").read_text(encoding="utf-8"))
+
+
+class _Means(dict):
+    """Cell -> the mean of its records as the tables print it."""
+
+    def __init__(self, by_cell: Mapping[str, list[dict[str, Any]]]) -> None:
+        super().__init__()
+        self._by_cell = by_cell
+
+    def __missing__(self, name: str) -> str:
+        cell = parse_cell(name)
+        sample = Row(cell, self._by_cell.get(cell.name, []), 0).sample
+        digits = 3 if cell.dataset in goals.ERRORS else 1
+        return f"{sample.mean:.{digits}f}" if sample.count else "(missing)"
+
+
+def _said(kind: str, name: str, means: _Means) -> list[str]:
+    text = findings().get(kind, {}).get(name)
+    return [] if text is None else ["", " ".join(text.split()).format_map(means)]
 
 
 def _head() -> list[str]:

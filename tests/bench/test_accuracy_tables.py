@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("bench.accuracy", reason="bench/ stands beside the package, in a checkout only")
 from bench import readme
-from bench.accuracy import ablation, goals, published, records, runner, tables
+from bench.accuracy import ablation, figures, goals, published, records, runner, tables
 from bench.accuracy.cells import Run, parse_cell
 from bench.accuracy.goals import Goal
 from bench.accuracy.statistic import Sample
@@ -145,6 +145,15 @@ def test_tables_of_records(tmp_path):
     assert "| 0.410 † | 1 |" in zinc and zinc.endswith("| 0.434 (paper) | held |")
     assert "another draw" in text
     assert "| straight-through, ema | 35.0 ± 5.0 (2) | missing |" in text
+
+
+def test_findings_belong_to_a_table_or_figure_and_take_their_numbers_from_records(tmp_path):
+    found = tables.findings()
+    assert found["tables"].keys() <= tables.TABLES.keys() | {"ablation"}
+    assert found.get("figures", {}).keys() <= set(figures.NAMES)
+    write(tmp_path, "cora/gin/qat/4/paper", [0.25, 0.26])
+    text = tables.render(tmp_path)
+    assert "appears with GIN (25.5) but not with GAT, which keeps (missing)" in text
 
 
 def test_stale_records_are_marked(tmp_path):
