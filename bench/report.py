@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from dqnumba.files import whole_file
 
 __all__ = ["RESULTS", "add_options", "finish", "load", "markdown", "number", "progress", "save"]
 
@@ -44,11 +44,8 @@ def save(path: Path, content: dict[str, Any]) -> None:
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.chmod(name, 0o644)
-    os.replace(name, path)
+    with whole_file(path) as stream:
+        stream.write(text.encode())
 
 
 def finish(args: argparse.Namespace, name: str, content: dict[str, Any], table: str) -> None:

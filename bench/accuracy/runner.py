@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dqnumba.errors import DQError
+from dqnumba.files import whole_file
 from dqnumba.train.build import quant_config
 from dqnumba.train.checkpoint import Checkpoint, read_checkpoint, train_file_of
 from dqnumba.train.evaluate import is_dataset
@@ -87,6 +88,7 @@ class Runner:
         """Run what is missing or stale; returns how many of ``runs`` are still not done."""
         costs = estimate.Costs.load(self.folder)
         left = [run for run in runs if not self._done(run)]
+        self._clear_done(set(runs) - set(left))
         stale = {run for run in left if records.record_path(self.folder, run).exists()}
         self.say(f"{len(runs) - len(left)} of {len(runs)} runs are there; {costs.remaining(left)}")
         failed = 0
@@ -123,6 +125,14 @@ class Runner:
             left = busy
         return failed
 
+    def _clear_done(self, done: Iterable[Run]) -> None:
+        """Remove what a process that was killed right after it wrote a record has left."""
+        for run in done:
+            if any(path.exists() for path in _files(_work_file(self.work, run))):
+                with self._claim(run) as mine:
+                    if mine:
+                        _clear(_work_file(self.work, run))
+
     def run(self, run: Run) -> dict[str, Any]:
         """Run one, from its train file if there is one, and write its record."""
         out = _work_file(self.work, run)
@@ -132,7 +142,8 @@ class Runner:
         resume = self._unfinished(out, wanted)
         first = (resume.state.epoch if resume else 0) + 1
         parts = [*_read_parts(out, first), {"first_epoch": first, "commit": records.commit()} | self._machine()]
-        _parts_file(out).write_text(json.dumps(parts), encoding="utf-8")
+        with whole_file(_parts_file(out)) as stream:
+            stream.write(json.dumps(parts).encode())
         clock = _Clock(run, wanted["recipe"]["train"]["epochs"], self.deadline, self.say)
         started = time.perf_counter()
         result = run_experiment(settings, data=data, out=out, resume=resume, save_every=self.save_every, callback=clock)
@@ -144,8 +155,7 @@ class Runner:
             part["seconds"] = round(sum(seconds[part["first_epoch"] - 1 : part["last_epoch"]]), 2)
         record = records.make(run, result, wanted, parts, sum(seconds) + scoring)
         records.save(records.record_path(self.folder, run), record)
-        for leftover in (out, train_file_of(out), _parts_file(out)):
-            leftover.unlink(missing_ok=True)
+        _clear(out)
         return record
 
     def data_of(self, run: Run) -> Any:
@@ -236,6 +246,15 @@ def _work_file(work: Path, run: Run) -> Path:
 
 def _parts_file(out: Path) -> Path:
     return out.with_suffix(".parts.json")
+
+
+def _files(out: Path) -> tuple[Path, ...]:
+    return out, train_file_of(out), _parts_file(out)
+
+
+def _clear(out: Path) -> None:
+    for path in _files(out):
+        path.unlink(missing_ok=True)
 
 
 def _read_parts(out: Path, first: int) -> list[dict[str, Any]]:
