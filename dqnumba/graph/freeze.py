@@ -20,7 +20,7 @@ def own(array: NDArray) -> NDArray:
 
 
 def frozen(array: NDArray, dtype: DTypeLike) -> NDArray:
-    """Return ``array`` as a C-contiguous read-only array of ``dtype``, copied unless nobody can write to it.
+    """Return ``array`` as a C-contiguous, aligned, read-only array of ``dtype``, copied unless nobody can write to it.
 
     Shared without a copy: an array that is read-only down to the memory it stands on (so a large feature
     matrix is not doubled if its owner calls ``a.setflags(write=False)`` first, or if it comes from another
@@ -29,6 +29,8 @@ def frozen(array: NDArray, dtype: DTypeLike) -> NDArray:
     out = np.ascontiguousarray(array, dtype=dtype)
     if out.ndim != np.ndim(array):  # ascontiguousarray turns a scalar into one dimension
         out = out.reshape(np.shape(array))
+    if not out.flags.aligned:  # a view into the bytes of a file, say: kernels are compiled for aligned arrays
+        out = out.copy()
     if not _unwritable(out):
         # A conversion has already made new memory; only an array that still is the caller's needs a copy.
         if np.may_share_memory(out, array):

@@ -141,11 +141,11 @@ class BoundModel:
         if x is None:
             x = own
         elif not (type(x) is type(own) is np.ndarray and x.dtype == np.float32 == own.dtype and x.shape == own.shape
-                  and x.flags.c_contiguous):  # fmt: skip
+                  and x.flags.c_contiguous and x.flags.aligned):  # fmt: skip
             x = self._checked(x)
             if isinstance(x, SparseFeatures) and x.nnz > own.nnz:
                 plan = type(plan)(self.program, self.graph.replace(x=x))  # its buffers hold more entries
-        direct = out is not None and out.flags.c_contiguous
+        direct = out is not None and out.flags.c_contiguous and out.flags.aligned
         result = out if direct else np.empty(self._shape, np.float32)
         plan.run(x, result)
         if plan.status[0]:

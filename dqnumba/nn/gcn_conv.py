@@ -63,9 +63,16 @@ class GCNConv(Module):
         if self.plan == "edgewise":
             h = self.site("feature", product(x, weight), ctx, "node")
             narrow = norm.astype(np.float32)  # as the integer program's table is made
-            coefficient = narrow[adjacency.targets] * narrow[adjacency.indices]
-            if adjacency.weight is not None:
-                coefficient = coefficient * adjacency.weight
+            with np.errstate(over="ignore", invalid="ignore"):  # as below
+                coefficient = narrow[adjacency.targets] * narrow[adjacency.indices]
+                if adjacency.weight is not None:
+                    coefficient = coefficient * adjacency.weight
+            if adjacency.weight is not None and not np.isfinite(coefficient).all():
+                edge = int(np.flatnonzero(~np.isfinite(coefficient))[0])
+                raise GraphError(
+                    f"The edge weights into node {adjacency.targets[edge]} or {adjacency.indices[edge]} add up to so "
+                    "small a number that GCN's normalization leaves float32. Multiply all weights by a larger factor."
+                )
             coefficient = self.site("norm", ag.Tensor(coefficient[:, None].astype(h.dtype, copy=False)), ctx)
             y = self.site("aggregate", message_sum(self, adjacency, h, coefficient, ctx), ctx, "node")
             return self.site("update", y + self.bias, ctx, "node")
