@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import weakref
 from collections.abc import Callable
 from functools import cached_property
 from types import ModuleType
@@ -30,7 +33,8 @@ _DOT = "dqnumba.kernels.dot.functions"
 class BoundModel:
     """An integer model on one graph: tables and buffers are made, :meth:`__call__` only runs kernels.
 
-    Calls share the buffers: one at a time.
+    Calls share the buffers, so those of other threads wait for each other; bind once a thread to run side by side. A
+    bound model holds addresses and can be neither copied nor pickled: the model and the graph can.
 
     Parameters
     ----------
@@ -51,6 +55,8 @@ class BoundModel:
     def __init__(self, program: Program, graph: Graph, backend: ModuleType) -> None:
         check_graph(program, graph)
         self.program, self.graph = program, graph
+        self._lock = threading.RLock()
+        _BOUND.add(self)
         self.reason: str | None = None
         self._plan: Plan | None = None
         self._x = graph.x
@@ -127,6 +133,10 @@ class BoundModel:
                 else f"type {type(out).__name__}"
             )
             raise GraphError(f"out has {given}; it must be a writable array of shape {self._shape} and dtype float32.")
+        with self._lock:
+            return self._run(x, out)
+
+    def _run(self, x: Any, out: NDArray[np.float32] | None) -> NDArray[np.float32]:
         if self._plan is not None:
             return self._run_plan(x, out)
         self._x = self.binding.x = self.graph.x if x is None else self._checked(x)
@@ -178,6 +188,10 @@ class BoundModel:
 
     def site_codes(self) -> dict[str, NDArray]:
         """Codes at every site after the last run, dense, by site name; sparse entry codes are written out."""
+        with self._lock:
+            return self._site_codes()
+
+    def _site_codes(self) -> dict[str, NDArray]:
         if self._plan is not None:  # which keeps no register longer than it must: the same bits step by step
             self._calls  # noqa: B018
             self._require(self._step_bytes)
@@ -194,6 +208,24 @@ class BoundModel:
                 )
                 found[step.site] = self.binding.dense(step.output, zero)().copy()
         return found
+
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "A bound model cannot be copied or pickled: it holds the addresses of its buffers. Copy or send the "
+            "IntegerModel and the graph, and bind there."
+        )
+
+
+def _renew_locks() -> None:
+    """In a forked child: a lock that another thread held at that moment would never be given back."""
+    for bound in _BOUND:
+        bound._lock = threading.RLock()
+
+
+_BOUND: weakref.WeakSet[BoundModel] = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def entry_bytes(graph: Graph) -> int:
