@@ -119,7 +119,8 @@ if TYPE_CHECKING:  # functions from their own files: a package that holds a file
     from .qat.calibrate import calibrate
     from .qat.config import QuantConfig
     from .qat.prepare import prepare
-    from .train import evaluate, fit, predict
+    from .train.evaluate import evaluate, predict
+    from .train.loop import fit
 
     convert: CallablePackage
 
