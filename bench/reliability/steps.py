@@ -53,13 +53,24 @@ class _Raw(io.FileIO):
     """A file whose writes are steps."""
 
     watch: _Watch
+    pending: BaseException | None = None
 
     def write(self, data: Any) -> int:
+        if self.pending is not None:
+            error, self.pending = self.pending, None
+            raise error
         view = memoryview(data).cast("B")
         self.watch.reach("write", self.name)
         half = len(view) // 2
         written = super().write(view[:half]) if half else 0
-        self.watch.reach("half", self.name)
+        try:
+            self.watch.reach("half", self.name)
+        except BaseException as error:
+            if not written:
+                raise
+            # As a system does it: the caller is told what went, and the next write fails.
+            self.pending = error
+            return written
         return written + super().write(view[half:])
 
 

@@ -88,7 +88,7 @@ def _retrieve(pooch: Any, url: str, fetched: Path, downloader: ResumingDownloade
                 os.replace(path, fetched)
         shutil.rmtree(passing)
     if fetched.is_file():
-        return
+        return downloader.forget()  # the note of what has come, if the kill was before its removal
     _log.info("downloading %s from %s", downloader.name, url)
     talk = pooch.get_logger()
     level = talk.level

@@ -159,8 +159,9 @@ class ResumingDownloader:
         try:
             note = json.loads(self._note.read_text(encoding="utf-8"))
             version, whole = note["version"], note["bytes"]
-            if isinstance(version, str) and (whole is None or isinstance(whole, int)):
-                return self._size(), version, whole
+            have = self._size()
+            if isinstance(version, str) and (whole is None or (isinstance(whole, int) and have <= whole)):
+                return have, version, whole
         except (OSError, ValueError, KeyError, TypeError):
             pass
         return 0, "", None
