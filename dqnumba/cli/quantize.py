@@ -125,19 +125,14 @@ def _float_outputs(args: argparse.Namespace, model: Any, source: Any) -> Any:
     import numpy as np
 
     from ..errors import ConfigError, DataError
-    from ..formats import open_regular, read_npy, size_of
     from ..train.evaluate import check_task, predict
 
     check_task(model, source.data)
     outputs = predict(model, source.data)
     if args.expect is None:
         return outputs
-    try:
-        with open_regular(args.expect, _MOST_EXPECTED) as stream:
-            expected = read_npy(stream, size_of(stream))
-    except Exception as error:  # of NumPy's reading of a header: the ways are many
-        raise DataError(f"Cannot read {args.expect} ({error}); save it with numpy.save(path, outputs).") from None
-    if expected.dtype.kind not in "fiu" or expected.shape != outputs.shape:
+    expected = read_expected(args.expect)
+    if expected.shape != outputs.shape:
         raise DataError(f"{args.expect} holds no array of shape {outputs.shape}, the outputs of this model here.")
     worst = float(np.abs(expected - outputs).max(initial=0.0))
     allowed = 1e-4 * max(1.0, float(np.abs(expected).max(initial=0.0)))
@@ -149,6 +144,21 @@ def _float_outputs(args: argparse.Namespace, model: Any, source: Any) -> Any:
         )
     note(args, f"float outputs equal {args.expect} within {worst:.2g}")
     return outputs
+
+
+def read_expected(path: str | Path) -> Any:
+    """The numbers of an npy file; DataError where it is none."""
+    from ..errors import DataError
+    from ..formats import Malformed, open_regular, read_npy, size_of
+
+    try:
+        with open_regular(path, _MOST_EXPECTED) as stream:
+            expected = read_npy(stream, size_of(stream))
+        if expected.dtype.kind not in "fiu":
+            raise Malformed(f"it holds {expected.dtype}, and no numbers")
+    except Exception as error:  # of NumPy's reading of a header: the ways are many
+        raise DataError(f"Cannot read {path} ({error}); save it with numpy.save(path, outputs).") from None
+    return expected
 
 
 def _compare(source: Any, outputs: Any, qmodel: Any, integer: Any, backend: str | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
+from ..formats import parse_json, read_bytes
 
 __all__ = ["Meter", "ResumingDownloader"]
 
@@ -25,6 +26,7 @@ Meter = Callable[..., Any]
 _WAITS = (0.5, 2.0, 5.0)  # seconds before each further try
 _ENOUGH = 1 << 20  # bytes that must have arrived for the count of tries to begin again
 _MOST_TRIES = 1000
+_LONGEST_NOTE = 1 << 16  # bytes
 _TIMEOUT = 30.0  # seconds without a byte
 _CHUNK = 1 << 14  # what a broken connection can lose
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -157,7 +159,7 @@ class ResumingDownloader:
     def _begun(self) -> tuple[int, str, int | None]:
         """How many bytes have arrived, of which version, and how many there are in all; 0 where we must begin anew."""
         try:
-            note = json.loads(self._note.read_text(encoding="utf-8"))
+            note = parse_json(read_bytes(self._note, _LONGEST_NOTE).decode("utf-8"), most_values=_LONGEST_NOTE)
             version, whole = note["version"], note["bytes"]
             have = self._size()
             if isinstance(version, str) and (whole is None or (isinstance(whole, int) and have <= whole)):

@@ -16,7 +16,7 @@ from .text import parse_integers
 
 __all__ = ["read_tu"]
 
-_LIMIT = 1 << 30
+_LIMIT = 1 << 28  # bytes; text takes several times as many while it is read
 _LONGEST = 64  # characters of a number
 
 

@@ -17,7 +17,7 @@ _DIRECTORY = 1 << 20  # bytes: some ten thousand members
 _END, _LOCATOR = b"PK\5\6", b"PK\6\7"
 _END_SIZE, _LOCATOR_SIZE, _LONGEST_COMMENT = 22, 20, (1 << 16) - 1
 #: What any archive may unpack to, and how many times its own size a larger one may.
-_FREE, _RATIO = 256 << 20, 256
+_FREE, _RATIO = 64 << 20, 256
 
 
 @contextmanager

@@ -152,6 +152,8 @@ def _heterophilous(path: str | os.PathLike, names: set[str], split: int | None, 
             raise DataError(f"{path}: {name}s has shape {masks.shape}; it must be (K, N), the same K in all three")
         count = len(masks)
         chosen = choose_split(split, count, str(path))
+        if masks.dtype.kind not in "biu":
+            raise DataError(f"{path}: {name}s has dtype {masks.dtype}; masks are bool")
         fields[name] = masks[chosen].astype(bool)
     if not count:
         choose_split(split, 1, str(path))

@@ -304,7 +304,7 @@ def build_model(config: dict[str, Any]) -> GNN:
     """
     options = dict(config)
     kind = options.pop("kind", None)
-    if kind not in MODELS:
+    if not isinstance(kind, str) or kind not in MODELS:
         raise ConfigError(f"Model kind {kind!r} is not known; use one of {sorted(MODELS)}.")
     try:
         return MODELS[kind](**options)

@@ -28,7 +28,7 @@ __all__ = ["LIMITS", "Checkpoint", "read_checkpoint", "train_file_of", "write_at
 _FORMAT = "dqnumba-train"
 _VERSION = 1
 #: Bytes, tensors, and what the header may hold: a history of half a million epochs.
-LIMITS = {"most_bytes": 4 << 30, "most_tensors": 1 << 16, "most_header": 64 << 20, "most_values": 1 << 22}
+LIMITS = {"most_bytes": 4 << 30, "most_tensors": 1 << 14, "most_header": 64 << 20, "most_values": 1 << 22}
 
 
 @dataclass

@@ -14,6 +14,8 @@ METHODS = ("fp32", "ptq", "qat", "nqat", "dq", "dq-plus")
 MODELS = ("gcn", "gat", "gin", "sage")
 SITES = ("fused", "paper")
 
+_MOST_DOTS = 256  # tomllib takes memory and time by the square of the parts of a key
+
 MODEL_KEYS = {
     "hidden_channels": int,
     "num_layers": int,
@@ -51,6 +53,8 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
     ConfigError
         Not TOML, an unknown key, or a value of the wrong type.
     """
+    if max((line.count(".") for line in text.splitlines()), default=0) > _MOST_DOTS:
+        raise ConfigError(f"The recipe {name} has a line with more than {_MOST_DOTS} dots; no key has so many parts.")
     try:
         content = tomllib.loads(text)
     except ValueError as error:  # of an integer of thousands of digits as well
