@@ -9,6 +9,7 @@ import sys
 RUNS = {
     "kills": "SIGKILL at every step of training, saving, preparing, downloading and cache writing",
     "corruption": "every byte of small model files changed: refused, or the same answer",
+    "hubs": "one node with ten million in-edges: equal on every backend, and to Python integers",
     "cpus": "eight models on Cora whole: the same bits for every processor that this machine can run or emulate",
 }
 
