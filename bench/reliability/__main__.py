@@ -11,6 +11,8 @@ RUNS = {
     "corruption": "every byte of small model files changed: refused, or the same answer",
     "hubs": "one node with ten million in-edges: equal on every backend, and to Python integers",
     "cpus": "eight models on Cora whole: the same bits for every processor that this machine can run or emulate",
+    "threads": "a million predictions over 16 Python threads under each of Numba's threading layers",
+    "soak": "a million predictions on ever new graphs: equal answers, flat memory",
 }
 
 
