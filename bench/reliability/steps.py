@@ -53,6 +53,7 @@ class _Raw(io.FileIO):
     """A file whose writes are steps."""
 
     watch: _Watch
+    buffered = True
     pending: BaseException | None = None
 
     def write(self, data: Any) -> int:
@@ -66,7 +67,7 @@ class _Raw(io.FileIO):
         try:
             self.watch.reach("half", self.name)
         except BaseException as error:
-            if not written:
+            if not (written and self.buffered):
                 raise
             # As a system does it: the caller is told what went, and the next write fails.
             self.pending = error
@@ -90,6 +91,7 @@ def watching(folder: str | os.PathLike[str], act: Act) -> Iterator[None]:
         raw = _Raw(file, mode.replace("b", "").replace("t", ""), closefd, opener)
         raw.watch = watch
         if buffering == 0:
+            raw.buffered = False
             return raw
         stream = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
         return stream if "b" in mode else io.TextIOWrapper(stream, encoding, errors, newline)

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from .ending import drop_stdout
+
 __all__ = [
     "emit",
     "make_meter",
@@ -111,8 +113,11 @@ def emit(args: argparse.Namespace, content: dict[str, Any], text: str | Callable
         out = json.dumps(content, allow_nan=False, default=_plain)
     else:
         out = text() if callable(text) else text
-    sys.stdout.write(out + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(out + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # its reader has gone (`dqnumba inspect F | head`), and the result comes last: all is done
+        drop_stdout()
 
 
 def table(rows: list[list[Any]], *, left: int = 1) -> str:

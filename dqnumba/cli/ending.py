@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-__all__ = ["NO_READER", "Stopped", "leave_stdout", "open_streams", "say", "stoppable", "what_is_left"]
+__all__ = ["NO_READER", "Stopped", "drop_stdout", "leave_stdout", "open_streams", "say", "stoppable", "what_is_left"]
 
 NO_READER = 141
 """Exit code where nobody reads the messages any more: what a shell says of a command that SIGPIPE ended."""
@@ -94,9 +94,14 @@ def leave_stdout() -> OSError | None:
     try:
         sys.stdout.flush()
     except OSError as error:
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_stdout()
         return error
     except ValueError:  # a caller in this process has closed it
         pass
     return None
+
+
+def drop_stdout() -> None:
+    """Send what is still to come to the null device."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -88,9 +88,7 @@ def _main(argv: Sequence[str] | None, started: float) -> int:
     except DQError as error:
         return _fail(args, str(error))
     except BrokenPipeError:
-        # The reader of our stdout has gone (`dqnumba inspect F | head`): the result comes last, so all is done. If it
-        # is that of stderr, the work was broken off.
-        return 0 if isinstance(leave_stdout(), BrokenPipeError) else NO_READER
+        return NO_READER  # of stderr: the work was broken off (`emit` sees to stdout)
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         return _fail(args, f"{error.strerror or error}{place}. Check the path, its permissions and the free space.")
