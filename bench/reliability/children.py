@@ -47,13 +47,10 @@ def in_child(function: Callable[[], Any], *, delay: float | None = None) -> Ende
     content, killed, limit = b"", False, PATIENCE if delay is None else delay
     try:
         while True:
-            left = started + limit - time.monotonic()
-            if left > 0 and not select.select([reading], [], [], left)[0]:
-                left = 0.0
-            if left <= 0:
-                os.kill(pid, signal.SIGKILL)
+            left = max(0.0, started + limit - time.monotonic())
+            if not killed and not select.select([reading], [], [], left)[0]:
+                os.kill(pid, signal.SIGKILL)  # it may have ended a moment ago: what it wrote is still read
                 killed = True
-                break
             part = os.read(reading, 1 << 16)
             if not part:
                 break
@@ -62,9 +59,9 @@ def in_child(function: Callable[[], Any], *, delay: float | None = None) -> Ende
         os.close(reading)
         _, status = os.waitpid(pid, 0)
     seconds = time.monotonic() - started
-    if killed and delay is None:
-        return Ended(None, f"hangs: no end after {PATIENCE:.0f} s", False, seconds)
     if os.WIFSIGNALED(status):
+        if killed and delay is None:
+            return Ended(None, f"hangs: no end after {PATIENCE:.0f} s", False, seconds)
         number = os.WTERMSIG(status)
         dead = number == signal.SIGKILL
         return Ended(None, None if dead else f"died of {signal.Signals(number).name}", dead, seconds)

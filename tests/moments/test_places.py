@@ -134,9 +134,8 @@ def in_mount(place, options):
     """Command line that runs the rest with a small memory disk at ``place``; skips where that is not allowed."""
     if shutil.which("unshare") is None or not hasattr(os, "geteuid"):
         pytest.skip("needs unshare")
-    script = (
-        f'mount -t tmpfs -o {options} none "$0" && {{ head -c 4096 /dev/zero > "$0/full"; exec "$@"; }} 2>/dev/null'
-    )
+    fill = '(head -c 4096 /dev/zero > "$0/full") 2>/dev/null'
+    script = f'mount -t tmpfs -o {options} none "$0" && {{ {fill}; exec "$@"; }}'
     before = ["unshare", "-m", "sh", "-c", script, str(place)]
     if subprocess.run([*before, "true"], capture_output=True, timeout=60).returncode:
         pytest.skip("may not mount a disk")
