@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
 import signal
 import stat
 import time
+from pathlib import Path
 
 import pytest
 
+import dqnumba
 from dqnumba import files, locks
 from dqnumba.files import check_place, remove_leftovers, whole_file
 
@@ -168,3 +171,36 @@ def test_places_that_cannot_be_written_are_told_before(tmp_path):
         with pytest.raises(OSError) as caught:
             check_place(wrong)
         assert caught.value.errno == code
+
+
+# Beside whole_file: lock files, what has arrived of a download, and the null device.
+_WRITERS = {"files.py", "locks.py", "data/download.py", "data/resume.py", "cli/ending.py"}
+
+
+def test_nothing_else_in_the_package_opens_files_to_write():
+    root = Path(dqnumba.__file__).parent
+    found = {str(path.relative_to(root)) for path in root.rglob("*.py") if any(map(writes, nodes(path)))}
+    assert found == _WRITERS
+
+
+def nodes(path):
+    return [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+
+
+def writes(call):
+    """``open`` with a mode that writes, or a method that does; saving into a stream of ours is no writing of a file."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if name == "open":
+        given = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg == "mode")]
+        modes = [arg.value for arg in given if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+        return any(set(mode) <= set("rwxabt+") and set(mode) & set("wxa+") for mode in modes)
+    return name in ("write_text", "write_bytes", "save_file", "tofile", "touch", "mkstemp", "NamedTemporaryFile")
+
+
+@pytest.mark.parametrize(
+    "text, found",
+    [("p.open('wb')", True), ("open(p, mode='a')", True), ("p.write_text(x)", True), ("p.open('r+b')", True),
+     ("open(p)", False), ("p.open('rb')", False), ("open(p, encoding='ascii')", False), ("stream.write(x)", False)],
+)  # fmt: skip
+def test_what_counts_as_writing(text, found):
+    assert bool(writes(ast.parse(text).body[0].value)) == found

@@ -59,6 +59,19 @@ def test_a_missing_file_is_told_as_such_without_a_home_directory(call, homeless,
     assert refused.code == 2 and "no file" in refused.err and "DQNUMBA_DATA" in refused.err
 
 
+def test_training_needs_no_folder_for_temporary_files(call, graph_file, monkeypatch, place):
+    def none(*_, **__):
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    for name in ("TemporaryDirectory", "NamedTemporaryFile", "TemporaryFile", "mkstemp"):
+        monkeypatch.setattr(f"tempfile.{name}", none)
+    argv = ("train", "--graph", graph_file, "--hidden", 4, "--epochs", 1, "--json")
+    without = call(*argv)
+    assert without.code == 0, without.err
+    assert call(*argv, "--out", place / "m.safetensors").code == 0
+    assert without.json["file_bytes"] == (place / "m.safetensors").stat().st_size
+
+
 @pytest.mark.parametrize("name", ["DQNUMBA_CACHE_DIR", "DQNUMBA_DATA"])
 def test_a_home_directory_of_nobody(monkeypatch, name):
     monkeypatch.delenv("DQNUMBA_DATA", raising=False)
