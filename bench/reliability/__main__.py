@@ -7,6 +7,7 @@ import sys
 
 #: Name of a run, which is also the name of its module here and of its record, and what it does.
 RUNS = {
+    "fuzz": "a coverage-guided fuzzer on every reader of bytes from outside (needs atheris)",
     "kills": "SIGKILL at every step of training, saving, preparing, downloading and cache writing",
     "corruption": "every byte of small model files changed: refused, or the same answer",
     "hubs": "one node with ten million in-edges: equal on every backend, and to Python integers",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from typing import IO, Any
 
@@ -10,10 +11,14 @@ from numpy.typing import NDArray
 
 from .regular import Malformed
 
-__all__ = ["read_npy"]
+__all__ = ["MOST_ENTRIES", "read_npy"]
 
 _KINDS = "biufSU"
 _CHUNK = 1 << 24
+_LENGTH_BYTES = {(1, 0): 2, (2, 0): 4}  # version 3 is for names of fields only
+_LONGEST_HEADER = 10_000
+#: Of the axes that are not 0: an array without entries can have a shape that no other type of its entries can have.
+MOST_ENTRIES = 1 << 40
 
 
 def read_npy(stream: IO[bytes], size: int) -> NDArray[Any]:
@@ -31,15 +36,18 @@ def read_npy(stream: IO[bytes], size: int) -> NDArray[Any]:
         What NumPy makes of a damaged header; the ways are many.
     """
     version = np.lib.format.read_magic(stream)
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    if version not in readers:  # 3 is for names of fields only
+    if version not in _LENGTH_BYTES:
         raise Malformed(f"npy version {version} is not read")
-    shape, fortran, dtype = readers[version](stream)
+    length = int.from_bytes(stream.read(_LENGTH_BYTES[version]), "little")
+    if length > _LONGEST_HEADER:  # NumPy would ask the stream for as many bytes before it looks
+        raise Malformed(f"its header announces {length:,} bytes")
+    header = io.BytesIO(length.to_bytes(2, "little") + stream.read(length))
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(header)
     if dtype.hasobject:
         raise Malformed("an array of objects, which are pickles and can run code")
     if dtype.kind not in _KINDS or not dtype.itemsize:
         raise Malformed(f"an array of {dtype}, which is neither numbers nor text")
-    if any(n < 0 for n in shape):
+    if any(n < 0 for n in shape) or math.prod(n for n in shape if n) > MOST_ENTRIES:
         raise Malformed(f"an array of shape {shape}")
     left = size - stream.tell()
     needed = math.prod(shape) * dtype.itemsize

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .npy import MOST_ENTRIES
 from .regular import Malformed, open_regular, size_of
 from .strict_json import parse_json
 
@@ -126,16 +127,13 @@ def _entry(name: str, values: Any) -> _Entry:
     dtype = np.dtype(f"<{_TYPES[kind]}")
     if math.prod(shape) * dtype.itemsize != offsets[1] - offsets[0]:
         raise Malformed(f"tensor {name!r} has the shape {shape} of {kind}, and {offsets[1] - offsets[0]} bytes")
-    if max(shape, default=0) > 1 << 40:  # beside an axis of 0
+    if math.prod(n for n in shape if n) > MOST_ENTRIES:
         raise Malformed(f"tensor {name!r} has no possible shape or place")
     return _Entry(name, dtype, tuple(shape), *offsets)
 
 
 def _tensor(stream: BufferedReader, entry: _Entry) -> NDArray[Any]:
-    try:
-        array = np.empty(entry.shape, entry.dtype)
-    except ValueError as error:  # several large axes beside one of 0
-        raise Malformed(f"tensor {entry.name!r}: {error}") from None
+    array = np.empty(entry.shape, entry.dtype)
     raw = array.reshape(-1).view(np.uint8)
     for begin in range(0, len(raw), _CHUNK):
         part = raw[begin : begin + _CHUNK].data

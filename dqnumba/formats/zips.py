@@ -45,6 +45,8 @@ def open_zip(
                 raise Malformed("a member is in the archive twice")
             if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in members):
                 raise Malformed("a member is packed in another way than stored or deflated")
+            if any(info.compress_size > size for info in members):
+                raise Malformed("a member announces more bytes than the archive has")
             total = sum(info.file_size for info in members)
             allowed = min(most, _FREE + _RATIO * size) if most is not None else total
             if total > allowed:

@@ -91,7 +91,10 @@ def _count_nodes(edges: NDArray[np.int64], x: object, given: int | None, fields:
     if fields.get("graph_ptr") is not None:
         pointer = integers(fields["graph_ptr"], "graph_ptr")
         if pointer.size:
-            return int(pointer.flat[-1])
+            count = int(pointer.flat[-1])
+            if not 0 <= count <= MAX_NODES:
+                raise GraphError(f"graph_ptr ends with {count}; it must end with the number of nodes")
+            return count
     for mask in ("train_mask", "val_mask", "test_mask"):
         if fields.get(mask) is not None and np.ndim(fields[mask]):
             return len(fields[mask])

@@ -148,7 +148,7 @@ def _heterophilous(path: str | os.PathLike, names: set[str], split: int | None, 
         if masks is None:
             continue
         masks = masks.reshape(1, -1) if masks.ndim == 1 else masks
-        if masks.ndim != 2 or (count and len(masks) != count):
+        if masks.ndim != 2 or not len(masks) or (count and len(masks) != count):
             raise DataError(f"{path}: {name}s has shape {masks.shape}; it must be (K, N), the same K in all three")
         count = len(masks)
         chosen = choose_split(split, count, str(path))

@@ -71,10 +71,10 @@ def _encrypted() -> bytes:
 
 
 _NPY: dict[str, tuple] = {
-    "a shape of 100 TB": (described(b"'<f8'", b"(100000000000000,)", b"12345678"), "has 800,000,000,000,000 bytes"),
+    "a shape of 100 TB": (described(b"'<f8'", b"(100000000000000,)", b"12345678"), "an array of shape"),
     "a shape that overflows": (
         described(b"'<f8'", b"(4611686018427387904, 4611686018427387904)"),
-        "bytes, and 0 are there",
+        "an array of shape",
     ),
     "a huge axis beside none": (described(b"'<f8'", b"(0, 4611686018427387904)"), "."),
     "a shape below zero": (described(b"'<f8'", b"(-2, -4)", bytes(64)), "shape|negative"),
@@ -87,7 +87,7 @@ _NPY: dict[str, tuple] = {
     "text that is no Unicode": (described(b"'<U1'", b"(1,)", b"\0\xd8\0\0"), "no Unicode"),
     "a header that is a call": (header(b"__import__('os').system('true')"), "."),
     "a header of brackets": (header(b"(" * 9000), "."),
-    "a header of 2 GiB": (header(b"{}", version=(2, 0), length=1 << 31), "."),
+    "a header of 2 GiB": (header(b"{}", version=(2, 0), length=1 << 31), "header announces 2,147,483,648"),
     "a version of the future": (header(b"{}", version=(9, 0)), "version|format"),
     "half a header": (header(b"{'descr': '<f8', 'fortran_order"), "."),
     "too few bytes": (described(b"'<i8'", b"(2, 2)", bytes(31)), "32 bytes, and 31 are there"),

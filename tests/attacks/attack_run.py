@@ -15,6 +15,12 @@ import tracemalloc
 import warnings
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from samples import SAMPLES
+
+from bench.reliability.fuzz_target import ran_out_of_memory
+from bench.reliability.readers import READERS, place_of
+
 SECONDS = 20
 ROOM = 1 << 30  # bytes of address space beside what Python and Numba have taken when it begins
 
@@ -42,6 +48,8 @@ def outcome(read, path: Path) -> dict[str, object]:
         error, message = "", ""
     except (Exception, SystemExit, TooLong) as raised:
         error, message = type(raised).__name__, str(raised)
+        if ran_out_of_memory(raised):  # what was taken too early, and what was said of it after
+            error = f"{error} behind a MemoryError"
     finally:
         signal.alarm(0)
     peak = tracemalloc.get_traced_memory()[1] - before
@@ -49,11 +57,6 @@ def outcome(read, path: Path) -> dict[str, object]:
 
 
 def main() -> None:
-    sys.path.insert(0, str(Path(__file__).parents[2]))
-    from samples import SAMPLES
-
-    from bench.reliability.readers import READERS, place_of
-
     warnings.simplefilter("ignore")
     tasks = [json.loads(line) for line in sys.stdin]
     for name in sorted({task["reader"] for task in tasks}):  # imports and compiled kernels are not what is measured
