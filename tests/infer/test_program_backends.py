@@ -24,7 +24,7 @@ from dqnumba.kernels.dot import functions
 from dqnumba.testing import strategies as dst
 
 VECTORS = SimpleNamespace(**{name: getattr(functions, name) for name in functions.__all__})
-NODES = (0, 1, 2, 3, 15, 16, 17, 31, 64, 65, 130)
+NODES = (0, 1, 3, 16, 17, 31, 64, 65, 130, 300, 300)
 HUGE = np.float32(3e38)
 
 
@@ -32,14 +32,17 @@ HUGE = np.float32(3e38)
 def small_work_counts(monkeypatch):
     """Threads and ranges however small the graph."""
     monkeypatch.setattr(integer_threads, "PARALLEL_WORK", 1)
-    monkeypatch.setattr(ranges, "_LEAST", 20)
+    monkeypatch.setattr(ranges, "_LEAST", 50)
 
 
 @st.composite
 def graphs(draw, channels, kind):
-    """Up to 130 nodes in up to five parts without edges between them, some of them empty; a hub, duplicates, loops."""
-    nodes, parts = draw(st.sampled_from(NODES)), draw(st.integers(1, 5))
+    """Up to 300 nodes in up to twelve parts without edges between them, some of them empty; hubs, duplicates, loops.
+
+    All of it comes from one seed: drawn number by number, most graphs would have next to no nodes.
+    """
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    nodes, parts = int(rng.choice(NODES)), int(rng.choice((1, 5, 12, 12)))
     ends = np.sort(np.concatenate([[0, nodes], rng.integers(0, nodes + 1, parts - 1)]))
     edges = [np.zeros((2, 0), np.int64)]
     for low, high in itertools.pairwise(ends.tolist()):
@@ -65,15 +68,15 @@ def graphs(draw, channels, kind):
 @st.composite
 def pairs(draw):
     kind = draw(st.sampled_from(("dense", "sparse", "categories")))
-    channels = draw(st.sampled_from((1, 2, 3, 7, 16, 33)))
+    channels = draw(st.sampled_from((33, 16, 17, 7, 3, 1)))
     program = draw(dst.programs(
-        in_channels=channels, min_layers=1, max_layers=4, max_channels=65, categories=kind == "categories",
+        in_channels=channels, min_layers=2, max_layers=4, max_channels=65, categories=kind == "categories",
         planned=draw(st.sampled_from((True, True, False))),
     ))  # fmt: skip
     return program, draw(graphs(channels, kind))
 
 
-@settings(max_examples=max(30, settings().max_examples // 3))
+@settings(max_examples=settings().max_examples // 2)
 @given(pairs())
 def test_every_way_to_run_a_drawn_program(pair):
     program, graph = pair

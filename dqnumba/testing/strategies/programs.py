@@ -38,9 +38,11 @@ class _Builder:
         return self.draw(st.integers(low, high))
 
     def array(self, shape: tuple[int, ...], low: int, high: int, dtype: type) -> np.ndarray:
-        """Few drawn numbers, repeated in a fixed pattern: large enough to tell columns apart, cheap to shrink."""
-        few = self.draw(st.lists(st.integers(low, high), min_size=1, max_size=5))
-        return np.resize(np.array(few, dtype), shape)
+        """Few drawn numbers, repeated in a fixed pattern, or many from a drawn seed, which tell all columns apart."""
+        if self.draw(st.booleans()):
+            few = self.draw(st.lists(st.integers(low, high), min_size=1, max_size=5))
+            return np.resize(np.array(few, dtype), shape)
+        return np.random.default_rng(self.integer(0, 99)).integers(low, high, shape, dtype, endpoint=True)
 
     def limits(self) -> tuple[int, int, int]:
         """(low, high, zero point) of stored codes of 2 to 8 bits, or of 16."""
@@ -51,7 +53,8 @@ class _Builder:
     def width(self) -> int:
         """Channels of a product: any small number, or one about the width of a vector."""
         wide = [c for c in (8, 15, 16, 17, 32, 33, 64, 65) if c <= self.max_channels]
-        return self.draw(st.integers(1, min(4, self.max_channels)) | st.sampled_from(wide or [1]))
+        few = st.integers(1, min(4, self.max_channels))
+        return self.draw(st.sampled_from(wide) | few if wide else few)
 
     def words(self) -> None:
         """An entry of categories, each a row of a table."""
@@ -72,20 +75,24 @@ class _Builder:
         )  # fmt: skip
         self.requantize(name, "node", self.in_channels, zero)  # entry codes may be sparse, which few steps read
 
-    def requantize(self, source: str, rows: str, channels: int, zero_in: int = 0, limits=None, **size: int) -> str:
+    def requantize(
+        self, source: str, rows: str, channels: int, zero_in: int = 0, limits=None, fall: int = 0, **size: int
+    ) -> str:
+        """Round a register; sums about ``2**fall`` times as large as codes do not all end at the same end code."""
         low, high, zero = self.limits() if limits is None else limits
         stages: list[dict[str, Any]] = []
         tensors: dict[str, np.ndarray] = {}
         for i in range(1 if self.planned and rows == "edge" else self.integer(1, 2)):
+            fall = fall if i == 0 else 0
             bias = self.draw(st.booleans())
             stage = {"multiplier": None, "shift": None, "row_factor": None, "bias": bias}
             if self.draw(st.booleans()):
                 sign = self.draw(st.sampled_from((1, -1)))  # batch norm turns channels around
                 tensors[f"multipliers{i}"] = sign * self.array((channels,), 1 << 30, (1 << 31) - 1, np.int32)
-                tensors[f"shifts{i}"] = self.array((channels,), 30, 36, np.int8)
+                tensors[f"shifts{i}"] = self.array((channels,), 30 + fall, 36 + fall, np.int8)
             else:
                 factors = {"node": (None, "gcn", "gcn2", "mean"), "graph": (None, "pool_mean"), "edge": (None,)}[rows]
-                stage |= {"multiplier": self.integer(1 << 30, (1 << 31) - 1), "shift": self.integer(30, 36)}
+                stage |= {"multiplier": self.integer(1 << 30, (1 << 31) - 1), "shift": self.integer(30, 36) + fall}
                 stage["row_factor"] = self.draw(st.sampled_from(factors))
             if bias:
                 tensors[f"bias{i}"] = self.array((channels,), -300, 300, np.int32)
@@ -98,12 +105,12 @@ class _Builder:
         self.codes[name] = (rows, channels, zero)
         return name
 
-    def pick(self, rows: str, channels: int | None = None) -> str:
-        """A register of codes that exists, the newest first in hypothesis' eyes."""
+    def pick(self, rows: str, channels: int | None = None, *, again: bool = False) -> str:
+        """A register of codes that exists, the newest first in hypothesis' eyes; ``again``: the oldest first."""
         fits = [n for n, (r, c, _) in self.codes.items() if r == rows and channels in (None, c)]
-        if self.planned and channels is None:  # a plan has no register that nobody reads
+        if self.planned and channels is None and not again:  # a plan has no register that nobody reads
             return fits[-1]
-        return self.draw(st.sampled_from(fits[::-1]))
+        return self.draw(st.sampled_from(fits if again else fits[::-1]))
 
     def matmul(self, source: str, channels: int) -> str:
         rows, width, zero = self.codes[source]
@@ -117,7 +124,7 @@ class _Builder:
 
 def _product(b: _Builder) -> None:
     channels = b.width()
-    b.requantize(b.matmul(b.pick("node"), channels), "node", channels)
+    b.requantize(b.matmul(b.pick("node"), channels), "node", channels, fall=b.draw(st.sampled_from((6, 0))))
 
 
 def _neighbors(b: _Builder) -> None:
@@ -130,7 +137,7 @@ def _neighbors(b: _Builder) -> None:
             "add_self", (total, source), rows, channels, multiplier=b.integer(1 << 30, (1 << 31) - 1), zero_in=zero,
             shift=b.integer(24, 32), row_factor=b.draw(st.sampled_from((None, "mean"))), self_weight=b.integer(-9, 300),
         )  # fmt: skip
-    b.requantize(total, rows, channels)
+    b.requantize(total, rows, channels, fall=2)
 
 
 def _residual(b: _Builder) -> None:
@@ -171,7 +178,7 @@ def _attention(b: _Builder) -> None:
     heads = b.draw(st.sampled_from([h for h in (2, 1, 4, 8) if channels % h == 0]))
     sides = tuple(b.matmul(source, heads) for _ in range(2))
     limits = (-128, 127, b.integer(-128, 127))
-    logits = b.requantize(b.emit("edge_logits", sides, "edge", heads), "edge", heads, limits=limits)
+    logits = b.requantize(b.emit("edge_logits", sides, "edge", heads), "edge", heads, limits=limits, fall=6)
     bits = b.integer(8, 15)
     tensors = {
         "mantissa": np.linspace(1 << 30, (1 << 31) - 1, 256).astype(np.int64),
@@ -182,21 +189,22 @@ def _attention(b: _Builder) -> None:
     if heads > 1 and b.draw(st.booleans()):  # the mean over heads, its division left to the next rounding
         channels //= heads
         total = b.emit("head_sum", (total,), "node", channels, heads=heads)
-    b.requantize(total, "node", channels)
+    b.requantize(total, "node", channels, fall=bits - 4)
 
 
 def _join(b: _Builder) -> None:
     """Two sets of codes side by side under one product, as in GraphSAGE."""
-    first, second = b.pick("node"), b.pick("node")
+    first, second = b.pick("node"), b.pick("node", again=True)
     rows, channels, zero = b.codes[first]
     joined = b.emit("concat", (first, second), rows, channels + b.codes[second][1])
     b.codes[joined] = (rows, channels + b.codes[second][1], zero)
     channels = b.width()
-    b.requantize(b.matmul(joined, channels), rows, channels)
+    b.requantize(b.matmul(joined, channels), rows, channels, fall=b.draw(st.sampled_from((6, 0))))
     del b.codes[joined]  # few steps read it
 
 
-_LAYERS = (_product, _neighbors, _residual, _columns, _messages, _attention, _join)
+# Sums over neighbours more often than the others: graphs are what this is about.
+_LAYERS = (_neighbors, _product, _join, _neighbors, _attention, _join, _neighbors, _residual, _columns, _messages)
 
 
 def _readout(b: _Builder) -> tuple[str, str, int, int]:
