@@ -119,7 +119,7 @@ def test_programs_survive_the_file(tmp_path_factory, program, graph):
 def test_every_operation_is_drawn():
     seen = set()
 
-    @settings(max_examples=150, database=None)
+    @settings(max_examples=300, database=None)
     @given(st.booleans().flatmap(lambda c: dst.programs(in_channels=4, min_layers=2, max_channels=17, categories=c)))
     def collect(program):
         seen.update(step.op for step in program.steps)
