@@ -66,7 +66,9 @@ def _seeds(work: Path) -> Path:
 
 def write_seeds(folder: str) -> None:
     """One folder a reader."""
-    for reader, contents in seed_contents().items():
+    seeds = seed_contents()
+    seeds["model"] += _models()
+    for reader, contents in seeds.items():
         place = Path(folder) / reader
         place.mkdir(parents=True, exist_ok=True)
         for content in contents:
@@ -91,6 +93,31 @@ def seed_contents() -> dict[str, list[bytes]]:
     for reader in READERS:
         for path in sorted((FOUND / reader).glob("*")):
             contents[reader].append(path.read_bytes())
+    return contents
+
+
+def _models() -> list[bytes]:
+    """Programs of every kind of layer, so that the fuzzer need not invent their steps."""
+    import warnings
+
+    sys.path.insert(0, str(ROOT / "tests"))
+    from small_models import random_batch, random_graph, trained
+
+    from dqnumba.infer.file import encode_program
+
+    cases = (
+        {"model": "gcn", "kind": "sparse"}, {"model": "gat"}, {"model": "gat", "sites": "paper"},
+        {"model": "gin", "readout": "max", "norm": "batch"}, {"model": "sage", "readout": "mean", "residual": True},
+        {"model": "gcn", "sites": "paper", "readout": "sum"}, {"model": "gin", "kind": "embedding", "bits": (4, 4)},
+    )  # fmt: skip
+    contents = []
+    for case in cases:
+        kind = case.get("kind", "dense")
+        data = random_batch(1, kind, sizes=(5, 1, 3))[0] if "readout" in case else random_graph(1, 9, kind)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = trained(data, epochs=0, hidden=4, num_layers=2, **case)[1].program
+        contents.append(encode_program(program, version="0"))
     return contents
 
 

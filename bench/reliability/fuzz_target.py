@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> None:
     warnings.simplefilter("ignore")
     logging.getLogger("dqnumba").setLevel(logging.CRITICAL)
     target = Target(reader, Path(found), Path(corpus).with_name("executions"))
-    for file in sorted(Path(seeds).iterdir())[:8]:  # imports, and kernels that are to be compiled
+    for file in sorted(Path(seeds).iterdir()):  # imports, and kernels that are to be compiled
         target(file.read_bytes())
     target.executions = 0
     _limit_memory()

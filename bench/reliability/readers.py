@@ -80,8 +80,11 @@ def _graph_for(meta: dict[str, object]) -> object:
 def _train(path: Path) -> object:
     from dqnumba.train.build import restore_model
     from dqnumba.train.checkpoint import read_checkpoint
+    from dqnumba.train.settings import RunSettings
 
-    return restore_model(read_checkpoint(path))
+    checkpoint = read_checkpoint(path)
+    RunSettings.from_dict(checkpoint.settings)
+    return restore_model(checkpoint)
 
 
 def _weights(path: Path) -> object:
@@ -244,6 +247,7 @@ READERS: dict[str, Reader] = {
                      "dqnumba.infer.binding")),
     "train": Reader(_train, "m.train.safetensors", (ModelFormatError, DataError, ConfigError),
                     (_FORMATS, "dqnumba.train.checkpoint", "dqnumba.train.checkpoint_content", "dqnumba.train.build",
+                     "dqnumba.train.settings", "dqnumba.train.recipe_schema",
                      "dqnumba.nn.options", "dqnumba.nn.models", "dqnumba.qat.config")),
     "weights": Reader(_weights, "w.safetensors", (DataError, ConfigError), (_FORMATS, "dqnumba.convert")),
     "graph": Reader(_graph, "g.npz", (DataError, GraphError), _GRAPH),

@@ -30,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from ..report import gather, render
     from ..train.checkpoint import read_checkpoint, train_file_of, write_atomic
     from ..train.experiment import check_output
+    from ..train.settings import RunSettings
     from ..train.source import load_source
 
     model = load(args.file)
@@ -40,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
     if args.against is not None or sibling.is_file():
         checkpoint = read_checkpoint(args.against if args.against is not None else sibling)
     limit, args.limit = args.limit, None  # here a number of graphs to look at, not of training items
-    source = source_from(args, checkpoint.settings["source"] if checkpoint else None)
+    of_run = RunSettings.from_dict(checkpoint.settings).source.to_dict() if checkpoint else None
+    source = source_from(args, of_run)
     found = gather(
         model, load_source(source, progress=make_progress(args)), file=args.file, name=source.name,
         checkpoint=checkpoint, backend=args.backend, repeats=args.repeats, limit=limit, progress=make_progress(args),

@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from ..qat import QuantizedModel
     from ..train.build import restore_model
     from ..train.checkpoint import read_checkpoint, train_file_of
+    from ..train.settings import RunSettings
     from ..train.source import load_source
 
     model = load(args.file)
@@ -41,9 +42,8 @@ def run(args: argparse.Namespace) -> int:
     if qmodel is not None and not isinstance(qmodel, QuantizedModel):
         against = args.against if args.against is not None else sibling
         raise ConfigError(f"{against} holds a float model, nothing to compare with; give that of {args.file}.")
-    source = load_source(
-        source_from(args, checkpoint.settings["source"] if checkpoint else None), progress=make_progress(args)
-    )
+    of_run = RunSettings.from_dict(checkpoint.settings).source.to_dict() if checkpoint else None
+    source = load_source(source_from(args, of_run), progress=make_progress(args))
     report = verify(model, qmodel, source.data, backend=args.backend or "numba", limit=limit)
     emit(args, report.to_dict(), report.to_text)
     return 0 if report.passed else 1

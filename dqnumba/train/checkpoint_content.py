@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ConfigError
 from ..formats import Malformed
+from .recipe_schema import check_flat
 
 __all__ = ["SECTIONS", "check_content", "check_fits"]
 
@@ -69,6 +71,10 @@ def check_content(content: Mapping[str, Any]) -> None:
         raise Malformed("the state or the recipe has other parts than it should")
     if not all(v is None or isinstance(v, bool) or _is_number(v) for v in state["schedule"].values()):
         raise Malformed("schedule holds something that is no number")
+    try:
+        check_flat(recipe["model"] | recipe["train"], "of the run")
+    except ConfigError as error:
+        raise Malformed(str(error)) from None
     try:
         np.random.default_rng(0).bit_generator.state = state["rng"]
     except (ValueError, TypeError, KeyError, OverflowError, AttributeError) as error:

@@ -131,4 +131,7 @@ class Adam:
                         "it belongs to another model; resume with the model it was saved with."
                     )
                 array[...] = given
-        self.step_count = int(state["step"])
+        step = state.get("step")
+        if step is None or step.size != 1 or step.dtype.kind not in "iu" or not 0 <= int(step) < 1 << 53:
+            raise ConfigError("The optimizer state has no number of steps; resume with the file that the run wrote.")
+        self.step_count = int(step)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, DQError
 from .recipe import METHODS, MODELS, Recipe, load_recipe, read_recipe
 from .source import Source
 
@@ -62,8 +62,22 @@ class RunSettings:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunSettings:
-        """The inverse of :meth:`to_dict`."""
-        return cls(**{**values, "source": Source(**values["source"])})
+        """The inverse of :meth:`to_dict`; ConfigError where the values, of a file perhaps, are no settings."""
+        try:
+            source = values["source"]
+            texts = [source.get(name) for name in ("dataset", "graph", "split", "nodes", "features")]
+            texts += [values.get(name) for name in ("model", "method", "sites", "config", "init")]
+            numbers = [source.get(name) for name in ("seed", "fold", "limit", "directed", "unweighted")]
+            numbers += [values.get(name) for name in ("seed", "bits", "weight_bits", "activation_bits")]
+            if not all(text is None or isinstance(text, str) for text in texts):
+                raise TypeError("a name is no text")
+            if not all(number is None or isinstance(number, int) for number in numbers):
+                raise TypeError("a number is none")
+            return cls(**{**values, "source": Source(**source), "overrides": dict(values.get("overrides", {}))})
+        except DQError:
+            raise
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise ConfigError(f"The settings of this run cannot be read ({error!r}); train again.") from None
 
     def recipe(self, *, many_graphs: bool) -> Recipe:
         """The recipe with ``config``, exceptions and overrides applied."""

@@ -249,6 +249,26 @@ _TRAIN: dict[str, tuple] = {
         128,
     ),
     "a version of the future": (lambda: _trained(lambda c, t: c.update(version=9)), "version 9; this dqnumba reads"),
+    "settings without data": (
+        lambda: _trained(lambda c, t: c["settings"].pop("source") and None),
+        "settings of this run cannot be read",
+        "ConfigError",
+    ),
+    "a path of numbers": (
+        lambda: _trained(lambda c, t: c["settings"]["source"].update(dataset=[1])),
+        "settings of this run cannot be read",
+        "ConfigError",
+    ),
+    "a run of an unknown setting": (
+        lambda: _trained(lambda c, t: c["settings"].update(exec=1)),
+        "settings of this run cannot be read",
+        "ConfigError",
+    ),
+    "a recipe of an unknown key": (
+        lambda: _trained(lambda c, t: c["recipe"]["train"].update(exec=1)),
+        "unknown key 'exec'",
+    ),
+    "a recipe of lists": (lambda: _trained(lambda c, t: c["recipe"]["train"].update(lr=[1])), "must be of type float"),
     "no state": (_without("state"), "state is missing"),
     "no configuration": (_without("model_config"), "model_config is missing"),
     "a state with more": (_state(more=1), "other parts"),

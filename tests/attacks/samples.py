@@ -17,6 +17,8 @@ import dqnumba as dq
 from dqnumba.infer.file import checksum, encode_program
 from dqnumba.infer.program import Program, Step
 from dqnumba.train.checkpoint import Checkpoint, write_checkpoint
+from dqnumba.train.settings import RunSettings
+from dqnumba.train.source import Source
 from dqnumba.train.state import TrainingState
 
 __all__ = ["SAMPLES", "npz", "program_body", "program_file", "program_tensors", "tensor_file", "train_file", "zipped"]
@@ -96,7 +98,8 @@ def train_file(quantized: bool = True) -> bytes:
     )  # fmt: skip
     checkpoint = Checkpoint(
         model_config=model.config, quant_config=trained.config.to_dict() if quantized else None, model=weights,
-        state=state, settings={"model": "gcn"}, recipe={"model": {}, "train": {}, "quant": {}},
+        state=state, settings=RunSettings(Source(dataset="cora")).to_dict(),
+        recipe={"model": {}, "train": {}, "quant": {}},
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.train.safetensors"
