@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import itertools
 import random
 import shutil
 import sys
@@ -28,7 +29,7 @@ __all__ = ["main"]
 GOAL = 300
 KINDS = ("training", "saving", "preparing", "downloading", "cache", "records", "reports")
 _MOST_KILLS = 6  # of one life
-_SAVE_EVERY = 60.0
+_SAY_EVERY = 60.0
 
 
 class Course:
@@ -154,17 +155,19 @@ def _run(args: argparse.Namespace, folder: Path) -> int:
                for number, victim in enumerate(_victims(args.work or KINDS, folder))]  # fmt: skip
     _say(f"{len(courses)} kinds of work, {sum(len(c.steps) for c in courses)} steps, after "
          f"{time.monotonic() - started:.0f} s")  # fmt: skip
-    saved, over = time.monotonic(), False
-    while not over:
-        for course in courses:
+    said = time.monotonic()
+    try:
+        for course in itertools.cycle(courses):
             course.life()
             kills = sum(c.fresh["kills"] for c in courses)
-            over = kills >= args.count or time.monotonic() - started > 60 * args.minutes
-            if over:
+            if kills >= args.count or time.monotonic() - started > 60 * args.minutes:
                 break
-        if time.monotonic() - saved > _SAVE_EVERY:
-            saved = time.monotonic()
-            _say(f"{kills} kills, {sum(len(c.findings) for c in courses)} findings")
+            if time.monotonic() - said > _SAY_EVERY:
+                said = time.monotonic()
+                _say(f"{kills} kills, {sum(len(c.findings) for c in courses)} findings")
+    except KeyboardInterrupt:
+        _say("interrupted; what was found is recorded")
+    kills = sum(c.fresh["kills"] for c in courses)
     findings = [finding for course in courses for finding in course.findings]
     content = _content(before, courses)
     sitting = {
