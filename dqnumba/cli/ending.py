@@ -30,7 +30,8 @@ class Stopped(KeyboardInterrupt):
 def stoppable() -> Iterator[None]:
     """Have SIGTERM and SIGHUP raise `Stopped` while the block runs, where nobody else has seen to them.
 
-    A process that ignores SIGHUP (``nohup``) goes on ignoring it.
+    Only the first one does; a second one ends the process at once, should it hang in its clearing away. A process that
+    ignores SIGHUP (``nohup``) goes on ignoring it.
     """
     before = {}
     if threading.current_thread() is threading.main_thread():  # no other thread may
@@ -46,6 +47,7 @@ def stoppable() -> Iterator[None]:
 
 
 def _stop(number: int, _: Any) -> None:
+    signal.signal(number, signal.SIG_DFL)
     raise Stopped(number)
 
 

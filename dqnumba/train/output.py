@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ..errors import DataError
@@ -27,9 +27,7 @@ def check_output(path: str | Path) -> None:
     try:
         check_place(path)
     except OSError as error:
-        raise DataError(
-            f"Cannot write {path}: {error.strerror}; choose a folder that exists and is writable."
-        ) from None
+        raise _unwritable(path, error) from None
 
 
 @contextmanager
@@ -42,14 +40,22 @@ def claimed(out: str | Path | None) -> Iterator[None]:
     Raises
     ------
     DataError
-        Another process holds the claim.
+        Another process holds the claim, or its lock cannot be written.
     """
     if out is None:
         yield
         return
     path = train_file_of(out)
-    with alone(path.with_name(f".{path.name}.lock")) as other:
+    with ExitStack() as stack:
+        try:
+            other = stack.enter_context(alone(path.with_name(f".{path.name}.lock")))
+        except OSError as error:
+            raise _unwritable(path, error) from None
         if other is not None:
             who = f"process {other}" if other else "another process"
             raise DataError(f"{out} is being made by {who}; wait for it, stop it, or give another --out.")
         yield
+
+
+def _unwritable(path: Path, error: OSError) -> DataError:
+    return DataError(f"Cannot write {path}: {error.strerror}; choose a folder that exists and is writable.")

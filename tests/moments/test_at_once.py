@@ -137,6 +137,12 @@ def test_two_runs_into_one_output_are_refused_with_the_number_of_the_first(call,
     assert left(place) == ["m.safetensors", "m.train.safetensors", "n.safetensors", "n.train.safetensors"]
 
 
+def test_a_claim_that_cannot_be_written_is_told(place):
+    (place / ".m.train.safetensors.lock").mkdir()
+    with pytest.raises(DataError, match=r"Cannot write .*Is a directory"), claimed(place / "m.safetensors"):
+        pass
+
+
 @pytest.mark.skipif(not locks.available(), reason="this system has no locks that end with a process")
 def test_a_killed_run_leaves_no_claim(call, place, left, graph_file):
     out = place / "m.safetensors"

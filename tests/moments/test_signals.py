@@ -141,6 +141,12 @@ def test_handlers_of_others_are_left_alone(monkeypatch):
             assert callable(signal.getsignal(signal.SIGTERM))
     finally:
         signal.signal(signal.SIGHUP, before)
+    with ending.stoppable():
+        with pytest.raises(ending.Stopped, match="SIGTERM"):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1.0)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, "a second one ends the process"
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     codes = []
     thread = threading.Thread(target=lambda: codes.append(main.main(["data", "list", "--json"])))
     thread.start()  # only the main thread may set handlers; others run without
