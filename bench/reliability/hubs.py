@@ -1,7 +1,7 @@
 """One node with ten million in-edges from as many nodes: GCN, GAT, GIN and GraphSAGE, INT8.
 
-The loops and the vector kernels must give the same bits, those of the reference too (but for GAT, whose reference goes
-row by row in Python), and the hub's first sum must be what Python integers give from the codes of its neighbours. A
+The loops and the vector kernels must give the same bits, and the hub's first sum must be what Python integers give from
+the codes of its neighbours. ``--reference`` asks for the reference's bits too, which takes long on millions of rows. A
 graph that is refused counts as refused, with what was said.
 """
 
@@ -61,7 +61,7 @@ def exact_hub(bound: Any) -> bool:
     return bool(registers[step.output].array[0].tolist() == want)
 
 
-def measure(kind: str, edges: int, backends: tuple[str, ...] = ("dot", "reference")) -> dict[str, Any]:
+def measure(kind: str, edges: int, backends: tuple[str, ...] = ("dot",)) -> dict[str, Any]:
     """What one model does on the star: whether ``backends`` give the bits of the loops, and the exact sum."""
     imodel, graph, started = program(kind), star(edges), time.monotonic()
     try:
@@ -72,8 +72,6 @@ def measure(kind: str, edges: int, backends: tuple[str, ...] = ("dot", "referenc
     found: dict[str, Any] = {"exact": exact_hub(loops)}
     del loops
     for backend in backends:
-        if backend == "reference" and kind == "gat":
-            continue
         bound = imodel.bind(graph, backend=backend)
         found[backend] = bool(bound().tobytes() == logits.tobytes())
         if bound.reason:
@@ -86,13 +84,15 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=f"python -m bench.reliability {NAME}", description=__doc__.splitlines()[0])
     parser.add_argument("--edges", type=int, default=10_000_000, metavar="N", help="of the hub (default: 10,000,000)")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), metavar="KIND")
+    parser.add_argument("--reference", action="store_true", help="the bits of the reference too")
     args = parser.parse_args(argv)
-    cells = record.read(NAME).get("cells", {})
+    cells, wrong = record.read(NAME).get("cells", {}), 0
+    backends = ("dot", "reference") if args.reference else ("dot",)
     for kind in args.models:
-        cells[f"{kind} {args.edges}"] = found = measure(kind, args.edges)
+        cells[f"{kind} {args.edges}"] = found = measure(kind, args.edges, backends)
         print(f"{kind}, {args.edges} edges: {found}", file=sys.stderr)
-    peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
-    wrong = sum(value is False for cell in cells.values() for value in cell.values())
-    sitting = {"models": args.models, "edges": args.edges, "peak_memory_gib": peak}
-    record.extend(NAME, {"wrong": wrong, "cells": cells}, sitting)
+        wrong = sum(value is False for cell in cells.values() for value in cell.values())
+        peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+        sitting = {"model": kind, "edges": args.edges, "peak_memory_gib": peak}
+        record.extend(NAME, {"wrong": wrong, "cells": cells}, sitting)
     return 1 if wrong else 0
