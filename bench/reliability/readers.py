@@ -103,15 +103,25 @@ def _graph(path: Path) -> object:
 
 
 def _looked_at(found: object) -> object:
-    """What every user of a graph asks of it first."""
+    """Hold what was read to what every kernel takes for granted; nothing of the library checks it here."""
     found.describe()  # type: ignore[attr-defined]
     data = found.data  # type: ignore[attr-defined]
     graph = getattr(data, "union", data)
-    if graph.in_degree.sum() > graph.num_edges or graph.in_degree.min(initial=0) < 0:
-        raise AssertionError("in-degrees do not fit the edges")
+    tables = [(graph.indptr, graph.indices, graph.num_nodes)]
+    values = [] if graph.x is None else [graph.x]
+    if hasattr(graph.x, "indptr"):
+        tables, values = [*tables, (graph.x.indptr, graph.x.indices, graph.x.shape[1])], [graph.x.data]
+    for rows, columns, width in tables:
+        if rows[0] != 0 or rows[-1] != len(columns) or (rows[1:] < rows[:-1]).any():
+            raise AssertionError("row pointers do not fit their entries")
+        if columns.size and not 0 <= columns.min() <= columns.max() < width:
+            raise AssertionError(f"a column outside of 0..{width - 1}")
+    if not all(np.isfinite(array).all() for array in [*values, *([] if graph.y is None else [graph.y])]):
+        raise AssertionError("a value that is not finite")
+    labels = graph.y if graph.y is not None and graph.num_classes else np.zeros(0)
+    if labels.size and not 0 <= labels.min() <= labels.max() < graph.num_classes:
+        raise AssertionError("a label that is no class")
     graph.adjacency("add")
-    if hasattr(graph.x, "row_ids"):
-        np.bincount(graph.x.row_ids, minlength=graph.num_nodes)
     return data
 
 

@@ -25,7 +25,8 @@ from .graph import Graph
 from .sparse import SparseFeatures
 
 __all__ = [
-    "array_names", "check_size", "from_arrays", "load_npz", "read_arrays", "save_npz", "write_arrays",
+    "array_names", "check_size", "from_arrays", "load_npz", "read_arrays", "save_npz", "shown",
+    "write_arrays",
 ]  # fmt: skip
 
 _LIMIT = 4 << 30
@@ -81,11 +82,11 @@ def load_npz(path: str | os.PathLike) -> Graph:
 def from_arrays(arrays: Mapping[str, NDArray], path: str | os.PathLike) -> Graph | GraphDataset:
     """Make a graph of the arrays of a file; a data set, where there is one label a graph."""
     if "edge_index" not in arrays:
-        raise DataError(f"{path}: no array edge_index (2, E); the file holds {', '.join(sorted(arrays)) or 'nothing'}")
+        raise DataError(f"{path}: no array edge_index (2, E); the file holds {shown(arrays)}")
     known = {"edge_index", "x", "edge_weight", "name", "multigraph", *_ARRAYS, *_NUMBERS, *_SPARSE, *_INDEX}
     if set(arrays) - known:
         odd = sorted(set(arrays) - known)[0]
-        raise DataError(f"{path}: unknown array {odd!r}; a graph file may hold {', '.join(sorted(known))}")
+        raise DataError(f"{path}: unknown array {odd[:40]!r}; a graph file may hold {', '.join(sorted(known))}")
     fields: dict[str, object] = {name: arrays[name] for name in (*_ARRAYS, "edge_weight", "x") if name in arrays}
     present = [name for name in _SPARSE if name in arrays]
     try:
@@ -114,6 +115,12 @@ def from_arrays(arrays: Mapping[str, NDArray], path: str | os.PathLike) -> Graph
         raise DataError(f"{path}: {', '.join(_INDEX)} are for many graphs (graph_ptr, and y with one label a graph); "
                         "the split of one graph is train_mask, val_mask, test_mask")  # fmt: skip
     return graph
+
+
+def shown(names: Collection[str]) -> str:
+    """Names of a file in a message: some of them, short, and without line ends or what moves a cursor."""
+    plain = [name[:40] if name.isprintable() else repr(name[:40]) for name in sorted(names)[:8]]
+    return ", ".join(plain) or "nothing"
 
 
 def check_size(path: str | os.PathLike, arrays: Mapping[str, NDArray], **counts: int) -> None:

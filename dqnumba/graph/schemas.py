@@ -17,7 +17,7 @@ from ..errors import DataError
 from .adjacency import without_self_loops
 from .arrays import integers, rises
 from .dataset import GraphDataset
-from .file import array_names, check_size, from_arrays, read_arrays
+from .file import array_names, check_size, from_arrays, read_arrays, shown
 from .found import GraphFile, choose_split
 from .graph import Graph
 from .sparse import SparseFeatures
@@ -62,7 +62,7 @@ def read_npz(path: str | os.PathLike, *, split: int | None = None, directed: boo
         raise DataError(
             f"{path}: no known layout of a graph. It needs edge_index (ours; dqnumba.graph.save_npz writes it), or "
             f"{', '.join(_ADJACENCY)} (gnn-benchmark), or {', '.join(_HETEROPHILOUS)} (heterophilous graphs); "
-            f"it holds {', '.join(sorted(names)[:8]) or 'nothing'}"
+            f"it holds {shown(names)}"
         )
     found = read(path, names, split, directed)
     name = "" if isinstance(found.data, GraphDataset) or found.data.name else Path(path).stem

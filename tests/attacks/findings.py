@@ -18,6 +18,8 @@ TABLE: dict[tuple[str, str], tuple[str, str] | None] = {
     ("graph", "64070cfc55ba"): ("GraphError", "graph_ptr ends with"),
     # Masks of no split at all: a ConfigError that asked for --fold 0..-1.
     ("graph", "d75cc49aa272"): ("DataError", "it must be"),
+    # Names of arrays that hold line ends, in the message as they were.
+    ("graph", "a93ab6529ef0"): ("DataError", "no known layout|no array edge_index"),
     # A member that announces 4 GiB packed bytes: zipfile asks for that many at once.
     ("tu", "408fc79fd73d"): ("DataError", "announces more bytes than the archive has"),
     # An array of shape (0, 2^60) or so, which has no bytes, and no room for it as int64.
