@@ -52,6 +52,10 @@ def encode_program(program: Program, *, version: str) -> bytes:
     packed = {name: t.shape[1] for name, t in tensors.items() if _fits_nibbles(t)}
     tensors |= {name: pack4(tensors[name]) for name in packed}
     text = _canonical({"meta": program.meta, "packed": packed, "steps": [s.to_dict() for s in program.steps]})
+    try:
+        parse_json(text, most_values=LIMITS["most_values"])  # nothing is written that would not be read
+    except Malformed as error:
+        raise ModelFormatError(f"Cannot write the model: {error}. Give shorter or other names.") from None
     metadata = {
         "format": FORMAT, "format_version": str(FORMAT_VERSION), "dqnumba_version": version,
         "program": text, "sha256": checksum(text, tensors),
