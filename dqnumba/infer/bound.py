@@ -155,6 +155,7 @@ class BoundModel:
             x = self._checked(x)
             if isinstance(x, SparseFeatures) and x.nnz > own.nnz:
                 plan = type(plan)(self.program, self.graph.replace(x=x))  # its buffers hold more entries
+                self._require(plan.workspace_bytes)
         direct = out is not None and out.flags.c_contiguous and out.flags.aligned
         result = out if direct else np.empty(self._shape, np.float32)
         plan.run(x, result)
@@ -208,7 +209,6 @@ class BoundModel:
                 )
                 found[step.site] = self.binding.dense(step.output, zero)().copy()
         return found
-
 
     def __reduce__(self) -> Any:
         raise TypeError(

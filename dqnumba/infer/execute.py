@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import GraphError, ModelFormatError, OverflowRiskError
 from ..graph import SparseFeatures
+from ..graph.normalize import gcn_coefficients
 from ..quant import matmul_range, softmax_row_sum
 from .binding import Binding
 from .overflow import Register, check_stages, scaled_reach
@@ -183,21 +184,7 @@ def _requantize(b: Binding, step: Step) -> Call:
 def _edge_norm(b: Binding, step: Step) -> Call:
     """GCN's d_i^-1/2 w d_j^-1/2 as codes. It depends on the graph alone, so it is made once, here."""
     a, adjacency = step.attributes, b.graph.adjacency("add")
-    degree = adjacency.in_degree.astype(np.float64)
-    if adjacency.weight is not None:
-        degree = np.zeros(adjacency.num_rows)
-        np.add.at(degree, adjacency.targets, adjacency.weight.astype(np.float64))
-    norm = np.sqrt(np.divide(1.0, degree, out=np.zeros_like(degree), where=degree > 0)).astype(np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):  # as below
-        values = norm[adjacency.targets] * norm[adjacency.indices]
-        if adjacency.weight is not None:
-            values = values * adjacency.weight
-    if adjacency.weight is not None and not np.isfinite(values).all():
-        edge = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise GraphError(
-            f"The edge weights into node {adjacency.targets[edge]} or {adjacency.indices[edge]} add up to so small a "
-            "number that GCN's normalization leaves float32. Multiply all weights by a larger factor."
-        )
+    values = gcn_coefficients(adjacency)
     q = np.clip(np.rint(values * np.float32(1.0 / a["scale"]) + np.float32(a["zero_point"])), a["qmin"], a["qmax"])
     out = b.codes(step, a["qmin"] - a["offset"], a["qmax"] - a["offset"])
     if out.flags.writeable:

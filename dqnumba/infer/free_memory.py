@@ -16,7 +16,8 @@ from ..errors import ConfigError, MemoryRiskError
 __all__ = ["LIMIT_VARIABLE", "free_memory", "require_memory", "text_of"]
 
 LIMIT_VARIABLE = "DQNUMBA_MEMORY"
-"""Environment variable: what tables and buffers of one graph may take at most, such as ``512M`` or ``2G``."""
+"""Environment variable: what running one graph may take at most, such as ``512M`` or ``2G``. An estimate holds tables,
+buffers and output against it; ``bind``, when the tables are made, what is still to come."""
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _ASKED_FROM = 8 << 20  # bytes: below, asking the system would take longer than small graphs do

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import autograd as ag
-from ..graph import SparseFeatures
+from ..graph import SparseFeatures, normalize
 from .module import Context
 
 __all__ = ["as_dense", "dropout", "gcn_norm", "mean_norm", "product", "scale_rows", "split_columns"]
@@ -50,13 +50,7 @@ def dropout(x: Any, probability: float, ctx: Context) -> Any:
 
 def gcn_norm(graph: Any) -> NDArray[np.float64]:
     """d_i^-1/2 with d_i the weighted in-degree counting the self-loop (Kipf and Welling 2017, eq. 2); (N,)."""
-    adjacency = graph.adjacency("add")
-    if adjacency.weight is None:
-        degree = adjacency.in_degree.astype(np.float64)
-    else:
-        degree = np.zeros(adjacency.num_rows)
-        np.add.at(degree, adjacency.targets, adjacency.weight.astype(np.float64))
-    return np.sqrt(np.divide(1.0, degree, out=np.zeros_like(degree), where=degree > 0))
+    return normalize.gcn_norm(graph.adjacency("add"))
 
 
 def mean_norm(graph: Any) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import autograd as ag
 from ..errors import GraphError
+from ..graph.normalize import gcn_coefficients
 from .edge_blocks import message_sum
 from .functional import dropout, gcn_norm, product, scale_rows
 from .module import Context, Module, glorot
@@ -59,21 +60,10 @@ class GCNConv(Module):
         x = dropout(x, self.input_dropout, ctx)
         weight = self.site("weight", self.weight, ctx)
         adjacency = ctx.graph.adjacency("add")
-        norm = gcn_norm(ctx.graph)
         if self.plan == "edgewise":
             h = self.site("feature", product(x, weight), ctx, "node")
-            narrow = norm.astype(np.float32)  # as the integer program's table is made
-            with np.errstate(over="ignore", invalid="ignore"):  # as below
-                coefficient = narrow[adjacency.targets] * narrow[adjacency.indices]
-                if adjacency.weight is not None:
-                    coefficient = coefficient * adjacency.weight
-            if adjacency.weight is not None and not np.isfinite(coefficient).all():
-                edge = int(np.flatnonzero(~np.isfinite(coefficient))[0])
-                raise GraphError(
-                    f"The edge weights into node {adjacency.targets[edge]} or {adjacency.indices[edge]} add up to so "
-                    "small a number that GCN's normalization leaves float32. Multiply all weights by a larger factor."
-                )
-            coefficient = self.site("norm", ag.Tensor(coefficient[:, None].astype(h.dtype, copy=False)), ctx)
+            coefficient = gcn_coefficients(adjacency)[:, None].astype(h.dtype, copy=False)
+            coefficient = self.site("norm", ag.Tensor(coefficient), ctx)
             y = self.site("aggregate", message_sum(self, adjacency, h, coefficient, ctx), ctx, "node")
             return self.site("update", y + self.bias, ctx, "node")
         if self.hooks and adjacency.weight is not None:
@@ -81,6 +71,7 @@ class GCNConv(Module):
                 "This graph has edge weights, and the fused layout of a quantized GCN has no site for them. "
                 'Prepare the model with sites="paper", or drop the weights with graph.without_edge_weight().'
             )
+        norm = gcn_norm(ctx.graph)
         if self.plan == "transform_first":
             h = self.site("feature", ag.scale_rows(product(x, weight), norm), ctx, "node")
             return ag.scale_rows(ag.neighbor_sum(adjacency, h), norm) + self.bias
