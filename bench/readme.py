@@ -1,4 +1,4 @@
-"""The tables of README.md, made of the result files, so that they hold what was measured last.
+"""The tables of README.md and SECURITY.md, made of the result files, so that they hold what was measured last.
 
 python -m bench.readme           # rewrite each block between its marks
 python -m bench.readme --check   # exit 1 if one is not what the results say
@@ -13,10 +13,11 @@ from typing import Any
 from . import report
 from .accuracy import goals, published, tables
 from .accuracy.cells import parse_cell
+from .reliability import table as reliability
 
-__all__ = ["accuracy_table", "main", "replaced", "speed_table"]
+__all__ = ["accuracy_table", "blocks", "main", "replaced", "speed_table"]
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- {}: made by python -m bench.readme -->", "<!-- end -->"
 #: Columns of the accuracy table: method and bits, in the default layout.
 _COLUMNS = {"FP32": "fp32", "INT8": "dq/8", "INT4": "dq/4", "INT4 plus": "dq-plus/4"}
@@ -77,21 +78,33 @@ def replaced(text: str, name: str, table: str) -> str:
     return f"{before}{mark}\n\n{table}\n\n{end}{after}"
 
 
+def blocks(results: Path) -> dict[str, dict[str, str]]:
+    """The blocks of each page, by name, as the results in this folder have them."""
+    return {
+        "README.md": {
+            "speed": speed_table(report.load(results / "models.json")),
+            "accuracy": accuracy_table(results / "accuracy"),
+        },
+        "SECURITY.md": {"reliability": reliability.outcomes(results / "reliability")},
+    }
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.readme", description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a block is another")
     parser.add_argument("--results", type=Path, default=report.RESULTS, metavar="DIR", help="folder of the results")
     args = parser.parse_args()
-    text = README.read_text(encoding="utf-8")
-    new = replaced(text, "speed", speed_table(report.load(args.results / "models.json")))
-    new = replaced(new, "accuracy", accuracy_table(args.results / "accuracy"))
-    if new == text:
-        return 0
-    if args.check:
-        report.progress("README.md does not hold what bench/results says: run python -m bench.readme")
-        return 1
-    README.write_text(new, encoding="utf-8")
-    return 0
+    code = 0
+    for page, tables_of_page in blocks(args.results).items():
+        text = new = (ROOT / page).read_text(encoding="utf-8")
+        for name, table in tables_of_page.items():
+            new = replaced(new, name, table)
+        if new != text and args.check:
+            report.progress(f"{page} does not hold what bench/results says: run python -m bench.readme")
+            code = 1
+        elif new != text:
+            (ROOT / page).write_text(new, encoding="utf-8")
+    return code
 
 
 if __name__ == "__main__":

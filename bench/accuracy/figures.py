@@ -1,7 +1,7 @@
-"""The four figures that explain, each with the numbers it was drawn from beside it.
+"""The figures that explain, each with the numbers it was drawn from beside it.
 
-``gradient`` and ``range`` train models of their own and keep what they measured as JSON; ``bits`` and ``bytes`` are
-drawn from the records. A figure whose numbers are there is only drawn again.
+``gradient`` and ``range`` train models of their own and keep what they measured as JSON; ``bits``, ``bytes`` and
+``curves`` are drawn from the records. A figure whose numbers are there is only drawn again.
 """
 
 from __future__ import annotations
@@ -27,12 +27,19 @@ TITLES = {
     "range": "Range of the aggregate against in-degree",
     "bits": "Accuracy against bits",
     "bytes": "Accuracy against bytes",
+    "curves": "Validation over the epochs, data sets of many graphs",
 }
 NAMES = tuple(TITLES)
 SEEDS = (0, 1, 2)
 _MEASURED: dict[str, Callable] = {"gradient": explain.gradients, "range": explain.ranges}
 _STYLE = {"fp32": "*", "qat": "s", "nqat": "v", "dq": "o", "dq-plus": "D", "ptq": "^"}
 _MODELS = {"gcn": "C0", "gat": "C1", "gin": "C2", "sage": "C3"}
+_OF_GRAPHS = {
+    "reddit_binary": ("val_accuracy", "validation accuracy, %", 100),
+    "zinc12k": ("val_mae", "validation MAE", 1),
+    "mnist": ("val_accuracy", "validation accuracy, %", 100),
+    "cifar10": ("val_accuracy", "validation accuracy, %", 100),
+}
 
 
 def make(
@@ -69,7 +76,7 @@ def redraw(folder: Path, names: Sequence[str] = NAMES) -> list[Path]:
         if name in _MEASURED:
             content = json.loads(source.read_text(encoding="utf-8"))
             {"gradient": _gradient, "range": _range}[name](figure, content)
-        elif not {"bits": _bits, "bytes": _bytes}[name](figure, list(records.load_all(folder))):
+        elif not {"bits": _bits, "bytes": _bytes, "curves": _curves}[name](figure, list(records.load_all(folder))):
             pyplot.close(figure)
             continue
         path = folder / "figures" / f"{name}.png"
@@ -194,4 +201,31 @@ def _bytes(figure: Any, found: Sequence[dict[str, Any]]) -> bool:
     handles.append(Line2D([], [], ls="", marker="o", mfc="white", color="k", label="paper's layout"))
     figure.axes[0].set_ylabel("test accuracy, %")
     figure.axes[-1].legend(handles=handles, fontsize=7, loc="lower right")
+    return True
+
+
+def _curves(figure: Any, found: Sequence[dict[str, Any]]) -> bool:
+    """Validation metric over the epochs, a panel a data set of graphs, mean over runs; false where there is none."""
+    groups = _groups([r for r in found if r["dataset"] in _OF_GRAPHS])
+    datasets = [d for d in _OF_GRAPHS if any(name.startswith(f"{d}/") for name in groups)]
+    if not datasets:
+        return False
+    rows = (len(datasets) + 1) // 2
+    figure.set_size_inches(13, 4.2 * rows)
+    for axes, dataset in zip(figure.subplots(rows, min(2, len(datasets)), squeeze=False).flat, datasets, strict=False):
+        metric, unit, factor = _OF_GRAPHS[dataset]
+        for name, group in sorted(groups.items()):
+            cell = parse_cell(name)
+            if cell.dataset != dataset:
+                continue
+            runs = [r["curve"][metric] for r in group]
+            mean = factor * np.array([run[: min(map(len, runs))] for run in runs]).mean(axis=0)
+            form = {"fp32": ":", "8": "-", "4": "--"}.get("fp32" if cell.method == "fp32" else cell.bits, "-.")
+            what = cell.method if cell.method == "fp32" else f"{cell.method} INT{cell.bits}"
+            axes.plot(np.arange(1, len(mean) + 1), mean, form, color=_MODELS[cell.model], lw=1,
+                      marker=_STYLE[cell.method], markevery=max(1, len(mean) // 6), ms=4,
+                      label=f"{cell.model} {what} ({len(runs)})")  # fmt: skip
+        axes.set(xlabel="epoch", ylabel=unit, title=dataset, yscale="log" if metric == "val_mae" else "linear")
+        axes.grid(lw=0.3)
+        axes.legend(fontsize=7, title="model, method (runs)", title_fontsize=7)
     return True

@@ -13,6 +13,7 @@ RUNS = {
     "hubs": "one node with ten million in-edges: equal on every backend, and to Python integers",
     "cpus": "eight models on Cora whole: the same bits for every processor that this machine can run or emulate",
     "threads": "a million predictions over 16 Python threads under each of Numba's threading layers",
+    "legs": "the tests with bounds checks, interpreted, for a generic processor, with the oldest versions",
     "soak": "a million predictions on ever new graphs: equal answers, flat memory",
 }
 

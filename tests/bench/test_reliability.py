@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("bench.reliability", reason="bench/ stands beside the package, in a checkout only")
-from bench.reliability import corruption, cpu_probe, cpus, hubs, record
+from bench.reliability import corruption, cpu_probe, cpus, hubs, legs, record
 from dqnumba.infer import file, load
 
 
@@ -138,3 +138,21 @@ def test_golden_files_are_those_of_the_table():
     names = json.loads((cpus.GOLDEN / "cora.json").read_text(encoding="utf-8"))
     assert {name.split("_")[1] for name in names} == set(hubs.MODELS)
     assert all(load(cpus.GOLDEN / f"{name}.safetensors").program.meta["num_features"] == 1433 for name in names)
+
+
+@pytest.mark.parametrize("assertion", [True, False])
+def test_legs_count_what_pytest_counts(folder, monkeypatch, assertion, tmp_path):
+    test = tmp_path / "test_it.py"
+    test.write_text(
+        "import pytest\n"
+        "def test_one(): assert True\n"
+        f"def test_two(): assert {assertion}\n"
+        "@pytest.mark.skip\n"
+        "def test_three(): pass\n"
+    )
+    script = 'test -d "$1" && "$PYTHON" -m pytest -q -p no:cacheprovider "$0"'
+    monkeypatch.setitem(legs.COMMANDS, "bounds", ["bash", "-c", script, str(test)])
+    assert legs.main(["--leg", "bounds"]) == (not assertion)
+    found = record.read("legs")["legs"]["bounds"]
+    failed = int(not assertion)
+    assert [found[key] for key in ("exit_code", "passed", "failed", "skipped")] == [failed, 2 - failed, failed, 1]

@@ -12,16 +12,19 @@ from hypothesis import strategies as st
 
 pytest.importorskip("bench.readme", reason="bench/ stands beside the package, in a checkout only")
 from bench import readme, report, roofline
+from bench.reliability import table as reliability_table
 
 CELL = {"contenders": {"int8": {"median_ms": 0.01034}, "float": {"median_ms": 2.0}, "pyg": {"absent": "no"}},
         "speedup": {"int8_vs_float": 9.96, "int8_vs_pyg": None}}  # fmt: skip
 
 
-def test_the_readme_holds_the_results():
+@pytest.mark.parametrize(("page", "tables"), readme.blocks(report.RESULTS).items())
+def test_the_pages_hold_the_results(page, tables):
     """Where this fails: run ``python -m bench.readme``."""
-    text = readme.README.read_text(encoding="utf-8")
-    assert readme.replaced(text, "speed", readme.speed_table(report.load(report.RESULTS / "models.json"))) == text
-    assert readme.replaced(text, "accuracy", readme.accuracy_table(report.RESULTS / "accuracy")) == text
+    text = (readme.ROOT / page).read_text(encoding="utf-8")
+    assert len(tables) == text.count("made by python -m bench.readme")
+    for name, table in tables.items():
+        assert readme.replaced(text, name, table) == text
 
 
 def test_speed_table():
@@ -36,17 +39,23 @@ def test_speed_table():
 
 
 def test_readme_command(tmp_path, monkeypatch):
-    page = tmp_path / "README.md"
-    blocks = [f"{readme.BEGIN.format(name)}\n{readme.END}\n" for name in ("speed", "accuracy")]
-    page.write_text("x\n" + "".join(blocks) + "y\n")
+    for page, names in (("README.md", ("speed", "accuracy")), ("SECURITY.md", ("reliability",))):
+        marks = "".join(f"{readme.BEGIN.format(name)}\n{readme.END}\n" for name in names)
+        (tmp_path / page).write_text(f"x\n{marks}y\n")
     (tmp_path / "models.json").write_text(json.dumps({"cells": {"cora gcn": CELL}}))
-    monkeypatch.setattr(readme, "README", page)
+    sittings = [{"findings": lost, "machine": {"time": f"2026-0{month}-03T03:04:05Z"}}
+                for month, lost in ((1, []), (2, ["one"]))]  # fmt: skip
+    report.save(tmp_path / "reliability" / "kills.json", {"kills": 310, "sittings": sittings})
+    monkeypatch.setattr(readme, "ROOT", tmp_path)
     codes = []
     for options in (["--check"], [], ["--check"]):
         monkeypatch.setattr(sys, "argv", ["bench.readme", "--results", str(tmp_path), *options])
         codes.append(readme.main())
     assert codes == [1, 0, 0]
-    assert "| cora gcn |" in page.read_text() and page.read_text().startswith("x\n")
+    page, security = ((tmp_path / name).read_text() for name in ("README.md", "SECURITY.md"))
+    assert "| cora gcn |" in page and page.startswith("x\n")
+    assert "310 kills, 1 times something lost or another end | 2026-02-03 |" in security
+    assert security.count("not run yet | - |") == len(reliability_table.OUTCOMES) - 1
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""NUMBA_BOUNDSCHECK reaches our kernels: `.ci/bounds` would see an index beyond an array.
+"""NUMBA_BOUNDSCHECK reaches our kernels: `.ci/leg bounds` would see an index beyond an array.
 
 On one thread: an error in another thread of a parallel loop is lost.
 

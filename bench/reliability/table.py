@@ -1,0 +1,86 @@
+"""What the long runs last came to, in one table, which ``python -m bench.readme`` puts into SECURITY.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .. import report
+
+__all__ = ["outcomes"]
+
+
+def _fuzz(found: dict[str, Any]) -> str:
+    readers = found["readers"].values()
+    executions, findings = sum(r["executions"] for r in readers), sum(len(r["findings"]) for r in readers)
+    reached = sum(r["executions"] >= 5_000_000 or r["minutes"] >= 30 for r in readers)
+    return f"{executions:,} executions, {findings} findings open; {reached} of {len(readers)} readers reached the goal"
+
+
+def _kills(found: dict[str, Any]) -> str:
+    findings = sum(len(sitting["findings"]) for sitting in found["sittings"])
+    return f"{found['kills']:,} kills, {findings} times something lost or another end"
+
+
+def _corruption(found: dict[str, Any]) -> str:
+    changes, wrong = sum(found[key] for key in ("refused", "unchanged", "wrong", "crashed")), found["wrong"]
+    return f"{found['positions']:,} bytes, {changes:,} changes, {wrong} wrong answers, {found['crashed']} crashes"
+
+
+def _cpus(found: dict[str, Any]) -> str:
+    return f"{len(found['golden'])} models, {found['ran']} processors, {found['differing']} differing"
+
+
+def _hubs(found: dict[str, Any]) -> str:
+    cells = found["cells"].values()
+    refused, exact = (sum(key in cell for cell in cells) for key in ("refused", "exact"))
+    return f"{len(cells)} models: {exact} exact, {refused} refused with the reason, {found['wrong']} wrong"
+
+
+def _threads(found: dict[str, Any]) -> str:
+    ran = {layer: cell for layer, cell in found["layers"].items() if "predictions" in cell or "died" in cell}
+    return "; ".join(
+        f"{layer}: {cell.get('predictions', 0):,} predictions, {cell.get('differing', 0)} differing, "
+        f"{cell.get('died', 0)} aborts" for layer, cell in ran.items()
+    )  # fmt: skip
+
+
+def _soak(found: dict[str, Any]) -> str:
+    return "; ".join(
+        f"{way}: {cell['predictions']:,} predictions, {cell['differing']} differing, {cell['growth_mib']:+.2f} MiB"
+        for way, cell in found["ways"].items()
+    )
+
+
+def _legs(found: dict[str, Any]) -> str:
+    return "; ".join(
+        f"{leg}: {cell.get('passed', 0):,} passed, {cell.get('failed', 0)} failed"
+        + (f" (exit code {cell['exit_code']})" if cell["exit_code"] else "")
+        for leg, cell in found["legs"].items()
+    )
+
+
+#: Name of a run: what it is asked to show (the figure of the goal), and what its record says.
+OUTCOMES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+    "fuzz": ("each reader 30 minutes or 5 million executions: no crash, no hang, no memory beyond the limit", _fuzz),
+    "corruption": ("each byte of small model files changed: refused, or the same answer", _corruption),
+    "kills": ("300 SIGKILLs at random: nothing half-written is read, the end is the same", _kills),
+    "hubs": ("ten million in-edges: exact, or refused", _hubs),
+    "cpus": ("the same bits on every processor", _cpus),
+    "threads": ("a million predictions over 16 threads under each threading layer: equal, no abort", _threads),
+    "legs": ("the tests with bounds checks, with nothing compiled, for any processor, with the oldest versions", _legs),
+    "soak": ("a million predictions on changing graphs: equal, at most 1 MiB of growth", _soak),
+}
+
+
+def outcomes(folder: Path) -> str:
+    """One row for each run, of the records in ``folder``, as Markdown; "not run yet" where there is none."""
+    rows = []
+    for name, (goal, tell) in OUTCOMES.items():
+        found = report.load(folder / f"{name}.json")
+        last = found["sittings"][-1]["machine"]["time"][:10] if found else None
+        rows.append([f"`{name}`", goal, tell(found) if found else "not run yet", last])
+    return report.markdown(["`python -m bench.reliability ...`", "goal", "last result", "date"], rows).replace(
+        "| ---: | ---: | ---: |", "| --- | --- | --- |", 1
+    )
