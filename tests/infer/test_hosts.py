@@ -1,4 +1,4 @@
-"""The same saved models on hosts of other kinds: one core, one thread, no compiler, a processor of which nothing is known."""
+"""The same saved models on other hosts: one core, one thread, no compiler, a processor of which nothing is known."""
 
 from __future__ import annotations
 
