@@ -15,9 +15,22 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from dqnumba.errors import ConfigError
+
 settings.register_profile("default", deadline=None, derandomize=True, max_examples=100)
 settings.register_profile("nightly", deadline=None, max_examples=2000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Without a compiler (``.ci/leg interpreted``) a test that asks for the vector kernels has nothing to run."""
+    try:
+        return (yield)
+    except ConfigError as error:
+        if numba.config.DISABLE_JIT and "needs Numba's compiler" in str(error):
+            pytest.skip("NUMBA_DISABLE_JIT: backend 'dot' exists as machine code only")
+        raise
 
 
 @pytest.fixture(autouse=True)
