@@ -13,12 +13,15 @@ from types import SimpleNamespace
 import numba
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from dqnumba.errors import ConfigError
 
 settings.register_profile("default", deadline=None, derandomize=True, max_examples=100)
 settings.register_profile("nightly", deadline=None, max_examples=2000, print_blob=True)
+# For mutation testing: the same examples every time, few, and no search for the smallest one that fails.
+_FAST = {"max_examples": 25, "phases": (Phase.explicit, Phase.generate)}
+settings.register_profile("mutation", deadline=None, derandomize=True, **_FAST)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

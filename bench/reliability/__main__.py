@@ -10,6 +10,7 @@ RUNS = {
     "fuzz": "a coverage-guided fuzzer on every reader of bytes from outside (needs atheris)",
     "kills": "SIGKILL at every step of training, saving, preparing, downloading and cache writing",
     "corruption": "every byte of small model files changed: refused, or the same answer",
+    "mutation": "quant/, the lowering rules and the degree mask changed in one place at a time: a test notices",
     "hubs": "one node with ten million in-edges: equal on every backend, and to Python integers",
     "cpus": "eight models on Cora whole: the same bits for every processor that this machine can run or emulate",
     "threads": "a million predictions over 16 Python threads under each of Numba's threading layers",

@@ -16,6 +16,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..errors import ModelFormatError
+from ..quant.qparams import SCALE_ABOVE
 from .flow import FLOW, Shape
 from .program import OPERATIONS, ROW_FACTORS, Program, Step
 
@@ -182,7 +183,9 @@ def _check_attributes(step: Step, place: _Place) -> None:
             _check_row_factor(value, step, place)
         elif name == "scale":
             scales = value if isinstance(value, list) and step.op == "dequantize" else [value]
-            good = all(type(s) in (int, float) and math.isfinite(s) and 2.0**-148 < s < 2.0**127 for s in scales)
+            # What enters is multiplied by the reciprocal, which must be finite; outputs are multiplied by the scale.
+            above = 2.0**-148 if step.op == "dequantize" else SCALE_ABOVE
+            good = all(type(s) in (int, float) and math.isfinite(s) and above < s < 2.0**127 for s in scales)
             place.need(good, "a scale is no positive float32 number")
             place.need(not isinstance(value, list) or len(value) == step.channels, "there is not one scale a channel")
         elif name == "self_loops":

@@ -54,8 +54,7 @@ def dequantize(q: np.ndarray, qparams: QParams) -> np.ndarray:
     float32 array of the shape of q.
     """
     steps = np.asarray(q, dtype=np.int64) - qparams.zero_point
-    with np.errstate(under="ignore"):
-        return np.asarray(_float32(steps) * _float32(qparams.scale))
+    return np.asarray(_float32(steps) * _float32(qparams.scale))
 
 
 def fake_quantize(x: np.ndarray, qparams: QParams) -> np.ndarray:

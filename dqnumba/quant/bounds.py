@@ -39,7 +39,7 @@ def matmul_range(
     (int, int)
         Both are attained by some input. (0, 0) if there are no columns.
     """
-    centred = np.asarray(weight, dtype=np.int64) - np.asarray(weight_zero_point, dtype=np.int64)
+    centred = np.asarray(weight, dtype=np.int64) - weight_zero_point
     positive = np.maximum(centred, 0).sum(axis=0).astype(object)
     negative = np.minimum(centred, 0).sum(axis=0).astype(object)
     offset = 0 if bias is None else np.asarray(bias).astype(object)

@@ -54,10 +54,10 @@ def requantize_gemmlowp(x: np.ndarray, q31: int, exponent: int) -> np.ndarray:
 
 
 def _doubling_high_multiply(a: np.ndarray, b: int) -> np.ndarray:
-    """``a * b / 2**31`` to nearest; the nudge and the truncation toward zero send ties away from zero for a * b > 0."""
-    product = a * b
-    nudged = product + np.where(product >= 0, 1 << 30, 1 - (1 << 30))
-    high = np.where(nudged >= 0, nudged >> 31, -((-nudged) >> 31))
+    """``a * b / 2**31`` to nearest, ties toward plus infinity: what the two nudges and the truncation of the original
+    come to for products of either sign.
+    """
+    high = (a * b + (1 << 30)) >> 31
     return np.where((a == INT32_MIN) & (b == INT32_MIN), INT32_MAX, high)
 
 

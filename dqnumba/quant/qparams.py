@@ -3,9 +3,10 @@
 The asymmetric rule is the one of the official Degree-Quant code (Tailor et al., ICLR 2021,
 ``dq/quantization.py``): the range is widened to contain 0, then
 
-    scale = max((high - low) / (qmax - qmin), eps),    zero_point = clip(qmin - rint(low / scale), qmin, qmax)
+    scale = max((high - low) / (qmax - qmin), eps),    zero_point = qmin - rint(low / scale)
 
-with rint to even and eps the spacing of float32 at 1. Scales are then rounded to float32, so that training
+with rint to even and eps the spacing of float32 at 1. (There the zero point is also clipped to the codes; it is one
+already, for the range contains 0 and fits its steps.) Scales are then rounded to float32, so that training
 (float32 arrays) and the integer program (fixed-point multipliers made from the scale) start from the same
 number.
 """
@@ -19,7 +20,7 @@ import numpy as np
 from dqnumba.errors import ConfigError
 from dqnumba.quant.spec import QuantSpec
 
-__all__ = ["MAX_MAGNITUDE", "NEAR_DEAD", "SCALE_FLOOR", "QParams", "choose_qparams"]
+__all__ = ["MAX_MAGNITUDE", "NEAR_DEAD", "SCALE_ABOVE", "SCALE_FLOOR", "QParams", "choose_qparams"]
 
 SCALE_FLOOR = float(np.finfo(np.float32).eps)
 """Smallest scale of a tensor (2**-23), as in the official code."""
@@ -32,6 +33,10 @@ MAX_MAGNITUDE = 2.0**126
 """Largest bound of a range: beyond it 1 / scale is subnormal in float32 and its product with a value inexact."""
 
 
+SCALE_ABOVE = 2.0**-128
+"""Every scale is larger: the float32 reciprocal of a smaller one is infinite, and its product with 0 is no number."""
+
+
 @dataclass(frozen=True, eq=False)
 class QParams:
     """Scale and zero point of one tensor: ``real = scale * (q - zero_point)``.
@@ -39,7 +44,7 @@ class QParams:
     Parameters
     ----------
     scale : float or float64 array (C,)
-        Positive and exactly a float32 value.
+        Exactly a float32 value, and above 2**-128, so that its float32 reciprocal is finite.
     zero_point : int or int64 array (C,)
         The code of real 0; within ``spec.qmin .. spec.qmax``.
     spec : QuantSpec
@@ -47,7 +52,7 @@ class QParams:
     Raises
     ------
     ConfigError
-        If a scale is not a positive finite float32 value, a zero point is no code, or the shapes do not fit.
+        If a scale is not a finite float32 value above 2**-128, a zero point is no code, or the shapes do not fit.
     """
 
     scale: float | np.ndarray
@@ -56,27 +61,29 @@ class QParams:
 
     def __post_init__(self) -> None:
         scale = np.array(self.scale, dtype=np.float64)
-        zero_point = np.array(self.zero_point, dtype=np.int64)
+        zero_point = np.array(self.zero_point)
         with np.errstate(over="ignore", under="ignore"):
-            exact = np.isfinite(scale) & (scale > 0) & (scale.astype(np.float32).astype(np.float64) == scale)
+            exact = np.isfinite(scale) & (scale > SCALE_ABOVE) & (scale.astype(np.float32) == scale)
         if not exact.all():
-            raise ConfigError(f"scale must be positive, finite and a float32 value, got {self.scale!r}")
+            raise ConfigError(f"scale must be finite, a float32 value and above 2**-128, got {self.scale!r}")
+        if zero_point.dtype.kind not in "iu":
+            raise ConfigError(f"zero_point must be a code, an integer; got {self.zero_point!r}")
         if ((zero_point < self.spec.qmin) | (zero_point > self.spec.qmax)).any():
             raise ConfigError(
                 f"zero_point={self.zero_point!r} is outside the codes {self.spec.qmin} .. {self.spec.qmax}"
             )
-        if scale.ndim > 1 or zero_point.ndim > 1 or (scale.ndim == 1) != self.spec.per_channel:
+        if scale.ndim > 1 or (scale.ndim == 1) != self.spec.per_channel:
             raise ConfigError(
                 f"scale has shape {scale.shape}, but granularity={self.spec.granularity!r} needs "
                 + ("one scale a channel, shape (C,)" if self.spec.per_channel else "a single number")
             )
+        if zero_point.ndim and zero_point.shape != scale.shape:
+            raise ConfigError(f"zero_point has shape {zero_point.shape}, but scale has shape {scale.shape}")
         if scale.ndim == 1:
-            zero_point = np.ascontiguousarray(np.broadcast_to(zero_point, scale.shape))
+            zero_point = np.full(scale.shape, zero_point, dtype=np.int64)
             scale.flags.writeable = zero_point.flags.writeable = False
             object.__setattr__(self, "scale", scale)
             object.__setattr__(self, "zero_point", zero_point)
-        elif zero_point.ndim == 1:
-            raise ConfigError("zero_point has one value a channel, but there is a single scale")
         else:
             object.__setattr__(self, "scale", float(scale))
             object.__setattr__(self, "zero_point", int(zero_point))
@@ -142,13 +149,11 @@ def choose_qparams(low: float | np.ndarray, high: float | np.ndarray, spec: Quan
     else:
         scale = np.where(flat, 1.0, np.maximum(scale, SCALE_FLOOR))
     if spec.symmetric:
-        zero_point = np.full(scale.shape, spec.storage_offset, dtype=np.int64)
+        zero_point = np.full(scale.shape, spec.storage_offset)
     else:
         # From the float64 scale, as the official code does; rounding the scale first could move a tie.
-        zero_point = np.where(
-            flat, 0, np.clip(spec.qmin - np.rint(low / scale), spec.qmin, spec.qmax)
-        ).astype(np.int64)
-    return QParams(scale.astype(np.float32).astype(np.float64), zero_point, spec)
+        zero_point = np.where(flat, 0, spec.qmin - np.rint(low / scale)).astype(np.int64)
+    return QParams(scale.astype(np.float32), zero_point, spec)
 
 
 def _check_range(low: np.ndarray, high: np.ndarray, spec: QuantSpec) -> None:
