@@ -15,6 +15,7 @@ RUNS = {
     "cpus": "eight models on Cora whole: the same bits for every processor that this machine can run or emulate",
     "threads": "a million predictions over 16 Python threads under each of Numba's threading layers",
     "legs": "the tests with bounds checks, interpreted, for a generic processor, with the oldest versions",
+    "coverage": "branch coverage of quant/, convert/, infer/ and the degree mask (needs coverage.py)",
     "soak": "a million predictions on ever new graphs: equal answers, flat memory",
 }
 
