@@ -25,14 +25,22 @@ settings.register_profile("mutation", deadline=None, derandomize=True, **_FAST)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+def pytest_collection_modifyitems(items):
+    if numba.config.DISABLE_JIT:
+        for item in items:
+            if item.get_closest_marker("compiled"):
+                item.add_marker(pytest.mark.skip(reason="NUMBA_DISABLE_JIT: this is about compiled code"))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
     """Without a compiler (``.ci/leg interpreted``) a test that asks for the vector kernels has nothing to run."""
     try:
         return (yield)
-    except ConfigError as error:
-        if numba.config.DISABLE_JIT and "needs Numba's compiler" in str(error):
-            pytest.skip("NUMBA_DISABLE_JIT: backend 'dot' exists as machine code only")
+    except (ConfigError, NotImplementedError) as error:
+        missing = ("needs Numba's compiler", "not usable in pure-python")
+        if numba.config.DISABLE_JIT and any(text in str(error) for text in missing):
+            pytest.skip(f"NUMBA_DISABLE_JIT: {error}")
         raise
 
 

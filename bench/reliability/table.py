@@ -61,6 +61,19 @@ def _legs(found: dict[str, Any]) -> str:
     )
 
 
+def _mutation(found: dict[str, Any]) -> str:
+    return "; ".join(
+        f"{room}: {cell['score']} % of {cell['mutants']:,} mutants, {sum(not s['reason'] for s in cell['survivors'])} "
+        "survivors unexplained" for room, cell in found["rooms"].items()
+    )  # fmt: skip
+
+
+def _coverage(found: dict[str, Any]) -> str:
+    totals = found["totals"]
+    return (f"{totals['branches']:,} branches, {totals['missing_branches']} not taken; {totals['explained']} places "
+            f"explained, {totals['unexplained']} not")  # fmt: skip
+
+
 #: Name of a run: what it is asked to show (the figure of the goal), and what its record says.
 OUTCOMES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "fuzz": ("each reader 30 minutes or 5 million executions: no crash, no hang, no memory beyond the limit", _fuzz),
@@ -69,6 +82,8 @@ OUTCOMES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "hubs": ("ten million in-edges: exact, or refused", _hubs),
     "cpus": ("the same bits on every processor", _cpus),
     "threads": ("a million predictions over 16 threads under each threading layer: equal, no abort", _threads),
+    "mutation": ("of the changes to quantization, lowering and mask, 95 % are noticed, the rest explained", _mutation),
+    "coverage": ("each branch of quant/, convert/, infer/ and the mask is taken, or explained", _coverage),
     "legs": ("the tests with bounds checks, with nothing compiled, for any processor, with the oldest versions", _legs),
     "soak": ("a million predictions on changing graphs: equal, at most 1 MiB of growth", _soak),
 }

@@ -50,6 +50,7 @@ def test_a_nan_and_an_infinity_come_through():
     assert np.isnan(out[0]).all() and (out[1] == np.inf).all() and (out[2] == 0).all()
 
 
+@pytest.mark.compiled
 def test_what_fits():
     x = np.zeros((4, 3), F)
     assert matmul_tile.fits(x, np.zeros((3, 32), F))

@@ -65,6 +65,7 @@ def test_the_first_launch_asks_for_quiet_waiting_and_leaves_no_trace(seen, monke
     assert policies[-1] == os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
 
 
+@pytest.mark.compiled
 def test_forms_have_their_own_cache_entries():
     names = {form.py_func.__qualname__ for form in (relu.serial, relu.parallel)}
     assert names == {"relu_serial", "relu_parallel"}

@@ -102,6 +102,7 @@ def test_other_threads_need_a_safe_layer(monkeypatch, layer, allowed):
     assert (chunks[0] > 0) is allowed
 
 
+@pytest.mark.compiled
 def test_one_specialisation_for_writable_and_read_only_inputs():
     from dqnumba.kernels import integer_edges
 

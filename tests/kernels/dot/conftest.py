@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numba
 import pytest
 
-FOLDER = Path(__file__).parent
 
-
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    if not numba.config.DISABLE_JIT:
-        return
     for item in items:
-        if item.path.parent == FOLDER and item.path.name != "test_cpu.py":
-            item.add_marker(pytest.mark.skip(reason="NUMBA_DISABLE_JIT: these kernels exist as machine code only"))
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.compiled)
