@@ -49,6 +49,7 @@ def test_on_this_processor(graph):
     assert found["models"] == {name: expected(name) for name in TWO}
 
 
+@pytest.mark.compiled
 def test_compiled_for_a_generic_processor(graph):
     kept = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CPU_FEATURES", "DQNUMBA_ISA")}
     command = [sys.executable, "-m", "bench.reliability.cpu_probe", str(graph)]
