@@ -40,6 +40,7 @@ def compare_sites(
     imodel: IntegerModel, qmodel: QuantizedModel, graph: Graph, codes: dict[str, NDArray], logits: NDArray
 ) -> list[dict[str, Any]]:
     """Run fake quantization with each site's input taken from the program; every site of either must be met.
+    The graph has a node.
 
     Activations may differ by one code. Weights and biases are constants made from the same numbers: they must be equal.
     """
@@ -89,9 +90,7 @@ def _compare(
     if codes.size != expected.size:
         return _entry(name, bits, HOPELESS, 1.0, 0.0, allowed)
     difference = np.abs(codes.reshape(expected.shape) - expected)
-    largest = min(int(difference.max(initial=0)), HOPELESS)
-    if not difference.size:
-        return _entry(name, bits, 0, 0.0, 0.0, allowed)
+    largest = min(int(difference.max()), HOPELESS)
     saturated = float(np.mean((codes == ends[0]) | (codes == ends[1])))
     return _entry(name, bits, largest, float(np.mean(difference > 0)), saturated, allowed)
 
@@ -106,8 +105,8 @@ def _compare_outputs(imodel: IntegerModel, graph: Graph, floats: NDArray, logits
     longest = float(graph.adjacency("add").in_degree.max(initial=1))
     noise = 2.0**-23 * (16.0 + np.sqrt(longest)) * float(np.abs(floats).max(initial=1e-30))
     difference = np.abs(floats.astype(np.float64) - logits) / (step + noise)
-    largest = min(int(np.ceil(difference.max(initial=0.0) - 1e-9)), HOPELESS)
-    return _entry("logits", 32, largest, float(np.mean(difference > 0.5)) if difference.size else 0.0, 0.0, 1)
+    largest = min(int(np.ceil(difference.max() - 1e-9)), HOPELESS)
+    return _entry("logits", 32, largest, float(np.mean(difference > 0.5)), 0.0, 1)
 
 
 def _constants(imodel: IntegerModel) -> dict[str, list[tuple[NDArray, NDArray]]]:

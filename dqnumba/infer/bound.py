@@ -177,7 +177,7 @@ class BoundModel:
         own = self.graph.x
         x = check_features(x, self.graph.num_nodes)
         sparse = isinstance(own, SparseFeatures)
-        if x is None or isinstance(x, SparseFeatures) != sparse or x.shape != own.shape:
+        if isinstance(x, SparseFeatures) != sparse or x.shape != own.shape:
             raise GraphError(
                 f"These features are {_kind(x)}; the model is bound to a graph with {_kind(own)}. "
                 "Give features of the same kind and shape, or bind the model to another graph."
@@ -238,8 +238,6 @@ def entry_bytes(graph: Graph) -> int:
 def _kind(x: Any) -> str:
     if isinstance(x, SparseFeatures):
         return f"sparse, {x.shape}"
-    if x is None:
-        return "missing"
     return f"integer categories, {x.shape}" if x.ndim == 1 else f"dense, {x.shape}"
 
 

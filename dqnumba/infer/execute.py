@@ -79,11 +79,6 @@ def _matmul(b: Binding, step: Step) -> Call:
     a, source = step.attributes, b.registers[step.inputs[0]]
     weight, bias = b.constant(step, "weight"), b.constant(step, "bias")
     zero, weight_zero = a["zero_in"], a["weight_zero"]
-    rows = source.sparse.shape[1] if source.sparse is not None else source.array.shape[1]
-    if weight.shape != (rows, step.channels) or bias.shape != (step.channels,):
-        raise ModelFormatError(
-            f"{step.output}: weight {weight.shape} does not multiply {rows} columns into {step.channels}."
-        )
     span = matmul_range(weight, source.low - zero, source.high - zero, weight_zero_point=weight_zero, bias=bias)
     out = b.accumulator(step, *span)
     if source.sparse is not None:
@@ -92,7 +87,7 @@ def _matmul(b: Binding, step: Step) -> Call:
         )
     # sum (q - Z)(w - Zw) + b: the part that no activation touches folds into the bias, out of the inner loop.
     columns = weight.astype(np.int64).sum(axis=0)
-    folded = bias.astype(np.int64) - zero * columns + rows * zero * weight_zero
+    folded = bias.astype(np.int64) - zero * columns + len(weight) * zero * weight_zero
     if out.dtype == np.int32:
         folded = folded.astype(np.int32)  # modulo 2**32: only the whole sum has to fit, and it does
     return lambda: b.backend.matmul(source.array, weight, folded, weight_zero, out)

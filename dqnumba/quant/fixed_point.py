@@ -126,9 +126,7 @@ def requantize(
     -------
     int64 array (N, C).
     """
-    value = np.asarray(acc)
-    if value.dtype != object:
-        value = value.astype(np.int64) - zero_in
+    value = np.asarray(acc).astype(np.int64) - zero_in
     for multiplier, shift, bias in stages:
         value = _exact_round_shift(value, np.asarray(multiplier), np.asarray(shift))
         if bias is not None:

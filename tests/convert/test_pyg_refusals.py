@@ -188,6 +188,17 @@ def test_what_holds_no_convolution_of_ours(extra, says):
         load_pyg({name: drawn(*shape) for name, shape in extra.items()})
 
 
+def test_layers_without_a_bias_have_one_of_zeros():
+    """GIN's MLPs and the head: said once for the whole model."""
+    body = {"convs.0.eps": np.zeros(1, np.float32)} | linear("convs.0.nn.0", 5, IN) | linear("convs.0.nn.2", 6, 5)
+    state = body | linear("lin1", 4, 6) | linear("lin2", 3, 4)
+    bare = {name: array for name, array in state.items() if not name.endswith("bias")}
+    zeros = {name: np.zeros_like(array) for name, array in state.items() if name.endswith("bias")}
+    same(load_pyg(bare, readout="sum", bias=False), load_pyg(bare | zeros, readout="sum"))
+    with pytest.raises(DataError, match=r"'lin2\.bias' is missing\. If the layer was built with bias=False, say so"):
+        load_pyg({name: array for name, array in state.items() if name != "lin2.bias"}, readout="sum")
+
+
 def test_what_is_left_over_is_counted_and_explained():
     state = tensors("hand_gcn")
     with pytest.raises(DataError, match=r"tensor 'norm\.mean_scale' is left over.*GraphNorm, which dqnumba has not"):

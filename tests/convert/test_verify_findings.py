@@ -93,12 +93,14 @@ def test_every_site_has_its_own_quantizer_again(case, monkeypatch):
             assert hook is hooks[prefix, leaf]
 
 
-def test_edges_that_are_not_there_have_no_code_to_differ():
-    """The paper's layout rounds messages: none on a graph without edges, and that is no fault."""
+def test_sums_over_no_edge_do_not_differ():
+    """The smallest graphs: a node, or some, and nothing between them."""
     qmodel, imodel = trained(GRAPH, epochs=0, model="gin", sites="paper", num_layers=2)
-    bare = dq.Graph.from_edge_index(np.zeros((2, 0), int), x=GRAPH.x[:4], num_nodes=4)
-    report = dq.verify(imodel, qmodel, bare)
-    assert report.levels["kernels"] and report.levels["sites"], report.to_text()
+    for nodes in (1, 4):
+        bare = dq.Graph.from_edge_index(np.zeros((2, 0), int), x=GRAPH.x[:nodes], num_nodes=nodes)
+        report = dq.verify(imodel, qmodel, bare)
+        assert report.levels["kernels"] and report.levels["sites"], report.to_text()
+        assert report.predictions["count"] == nodes
 
 
 def test_a_backend_whose_outputs_differ_is_named(case, monkeypatch):

@@ -106,13 +106,21 @@ def test_a_child_does_not_wait_for_a_thread_that_it_does_not_have():
     holder.start()
     held.wait(60)
     answers = []
-    waiting = threading.Thread(target=lambda: answers.append(bound()), daemon=True)
-    waiting.start()
-    waiting.join(0.2)
-    assert not answers, "the lock is held"
-    bound_file._renew_locks()
-    assert bound().tobytes() == right.tobytes()
-    done.set()
+
+    def call():
+        answers.append(bound().tobytes())
+
+    before, after = (threading.Thread(target=call, daemon=True) for _ in range(2))
+    try:
+        before.start()
+        before.join(0.2)
+        assert not answers, "the lock is held"
+        bound_file._renew_locks()
+        after.start()
+        after.join(30)
+        assert answers == [right.tobytes()], "and another is taken now"
+    finally:
+        done.set()
     holder.join()
-    waiting.join(60)
-    assert answers[0].tobytes() == right.tobytes()
+    before.join(60)
+    assert answers == [right.tobytes()] * 2

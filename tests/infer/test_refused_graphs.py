@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from safetensors.numpy import save as save_tensors
 from small_models import CATEGORIES, random_graph, trained
 from test_unplanned import NO_EDGES, ONE, program, to_codes
 
@@ -129,6 +132,30 @@ def test_a_text_that_would_not_be_read_is_not_written(imodel, tmp_path):
     assert load(tmp_path / "m.safetensors").class_names == ("a", "b", "ccc")
     with pytest.raises(dq.ModelFormatError, match=r"8,.* of them in its header.* Make the model smaller"):
         imodel.with_class_names(["a", "b", "c" * (1 << 23)]).to_bytes()
+
+
+@pytest.mark.parametrize("columns", [0, -1, 6.0, True, "6", None])
+def test_a_packed_matrix_of_an_impossible_width(tmp_path, columns):
+    """With a right checksum: what a stranger could write."""
+    path = tmp_path / "m.safetensors"
+    trained(random_graph(4), epochs=0, bits=(4, 4))[1].save(path)
+    metadata, stored = file._read(path)
+    content = json.loads(metadata["program"])
+    name = min(content["packed"])
+    write(path, content, stored)
+    assert name in load(path).program.tensors
+    write(path, content | {"packed": content["packed"] | {name: columns}}, stored)
+    with pytest.raises(dq.ModelFormatError, match="a packed matrix is not well formed"):
+        load(path)
+    write(path, content, stored | {name: stored[name].astype(np.int32)})
+    with pytest.raises(dq.ModelFormatError, match="a packed matrix is not well formed"):
+        load(path)
+
+
+def write(path, content, stored):
+    text = json.dumps(content)
+    metadata = {"format": "dqnumba.program", "format_version": "1", "program": text}
+    path.write_bytes(save_tensors(stored, metadata | {"sha256": file.checksum(text, stored)}))
 
 
 def load_after(imodel, folder):

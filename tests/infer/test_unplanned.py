@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from plan_checks import check
-from small_models import random_batch, random_graph, trained
+from small_models import MODELS, random_batch, random_graph, trained
 
 import dqnumba as dq
 from dqnumba.graph import batch
@@ -54,10 +54,13 @@ def edited(imodel, op, n=0, **attributes):
     return IntegerModel(replace(imodel.program, steps=tuple(steps)))
 
 
-def by_loops(imodel, graph, reason):
-    """Not planned, for that reason."""
+def by_loops(imodel, graph, reason, *, foreseen=True):
+    """Not planned, for that reason, and an estimate knows it before any table is made."""
     bound = check(imodel, graph, repeats=1)
     assert bound.backend == "numba" and reason in bound.reason, bound.reason
+    if foreseen:
+        said = imodel.estimate(graph)
+        assert (said.backend, said.workspace_bytes) == ("numba", bound.workspace_bytes)
 
 
 def whole(graph, width, low=-100, high=100):
@@ -77,12 +80,34 @@ def test_weights_of_16_bits_or_with_a_zero_point(dtype, zero):
     by_loops(imodel, whole(GRAPH, 10), "m: weights with a zero point, or of more than 8 bits")
 
 
+@pytest.mark.parametrize("model", ["gat", "gin", "sage"])
+def test_a_model_whose_weights_have_a_zero_point(model):
+    """As prepared with ``weight_symmetric=False``: the estimate once promised a plan, in a ninth of the memory."""
+    config = dq.QuantConfig.degree_quant(weight_granularity="per_tensor", weight_symmetric=False, weight_narrow=False)
+    net = MODELS[model](10, 8, 3, num_layers=2, seed=0)
+    imodel = dq.convert(dq.calibrate(dq.prepare(net, config), GRAPH))
+    by_loops(imodel, GRAPH, "weights with a zero point, or of more than 8 bits")
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ("gcn", "edge_norm has no vector kernel"),
+        ("gat", "rounded edge by edge"),
+        ("sage", "weights with a zero point"),
+    ],
+)
+def test_the_paper_layout(model, reason):
+    imodel = trained(GRAPH, epochs=0, model=model, sites="paper")[1]
+    by_loops(imodel, GRAPH, reason)
+
+
 def test_no_kernel_of_the_product_is_right_here(monkeypatch):
     """Vector instructions that give wrong numbers are seen before they are used: the loops take over."""
     imodel = trained(GRAPH, epochs=0)[1]
     assert check(imodel, GRAPH, repeats=1).backend == "dot"
     monkeypatch.setattr(multiplying, "trusted_isa", lambda *case: None)
-    by_loops(imodel, GRAPH, "no kernel of the matrix product gives right numbers on this machine")
+    by_loops(imodel, GRAPH, "no kernel of the matrix product gives right numbers on this machine", foreseen=False)
 
 
 def test_sparse_codes_that_a_product_reads_with_another_zero_point():
@@ -219,4 +244,29 @@ def test_range_by_range_only_where_all_sums_fit(monkeypatch):
         graph = batch([part(edges)] * 4).replace(graph_ptr=None)
         bound = check(imodel, graph, repeats=1)
         assert bound.backend == "dot" and isinstance(bound._plan.launch, RangeLaunch) is by_range
+        assert imodel.estimate(graph).workspace_bytes == bound.workspace_bytes
         assert bound()[0, 0] == round(edges * 32767 / 2**25)
+
+
+def test_sums_that_are_rounded_twice_before_they_are_codes():
+    """A requantization to more than 16 bits, whose result the next one reads as a sum."""
+    rows = np.array([[0], [1], [2]]) * np.ones((1, 3))
+    graph = dq.Graph.from_edge_index(NO_EDGES, x=(rows * [1, -50, 60]).astype(np.float32), num_nodes=3)
+    wide = to_codes(-(1 << 20), 1 << 20, shift=20) | {"zero_point": -5}
+    imodel = program(
+        3,
+        ("requantize", "w", ("q",), "node", 3, wide),
+        ("requantize", "c", ("w",), "node", 3, to_codes(-128, 127, shift=34)),
+    )
+    assert check(imodel, graph).backend == "dot"
+    want = np.clip(np.floor((graph.x.astype(np.int64) * 1024 - 5) / 16 + 0.5), -128, 127)
+    assert np.array_equal(imodel(graph), want) and {-128, 127, 0} < set(want.ravel())
+
+
+def test_results_too_large_for_any_cache_are_written_past_it():
+    """4 MB and more: as the smaller ones, to the byte, into memory of the caller too."""
+    graph = dq.Graph.from_edge_index(NO_EDGES, x=np.zeros((350_001, 3), np.float32), num_nodes=350_001)
+    graph = whole(graph, 3)
+    imodel = program(3, ("requantize", "c", ("q",), "node", 3, to_codes(-128, 127)))
+    assert check(imodel, graph, repeats=1).backend == "dot"
+    assert np.array_equal(imodel(graph), graph.x)

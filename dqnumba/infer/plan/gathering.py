@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from ...kernels.dot.attention import attention_misfit, attention_op, attention_scratch
+from ...kernels.dot.attention import attention_op, attention_scratch
 from ...kernels.dot.gather import neighbor_sum_ops
 from ...kernels.dot.gather_max import pool_max_ops
 from ...kernels.dot.gather_packed import packed_sum_ops
@@ -14,8 +14,9 @@ from ...kernels.dot.hubs import hub_limit, join_sum_op, split_hubs
 from ...kernels.dot.launch import Phase, aligned, even_blocks
 from ...kernels.dot.long_sums import join_long_op
 from ...kernels.dot.pool import pool_sum_ops
+from .covered import attention_numbers
 from .records import Records, records_of
-from .units import Unit, Unplanned
+from .units import Unit
 
 __all__: list[str] = []
 
@@ -43,8 +44,6 @@ def _neighbor_sum(r: Records, unit: Unit) -> None:
     if long:  # each piece shall fit 32 bits, and so every row without one, its own codes counted
         codes = r.bound.registers[source.register]
         most = min(most, ((1 << 31) - 1) // max(codes.high - common["zero"], common["zero"] - codes.low) - 1)
-        if r.layout.ranges:
-            raise Unplanned(f"{unit.output}: a hub that is summed in pieces")
     hubs = None if r.layout.ranges else split_hubs(edges.indptr, most)
     if hubs is None:
         r.add(make(out=out, starts=starts, stops=starts + 8, own=own, **common))
@@ -63,28 +62,17 @@ def _neighbor_sum(r: Records, unit: Unit) -> None:
 
 @records_of("attention")
 def _attention(r: Records, unit: Unit) -> None:
-    logits, alpha, softmax, weighted = unit.steps
+    logits, alpha, _, weighted = unit.steps
     scores, values = unit.gathers
     edges, heads = r.edges(unit), logits.channels
-    stages = alpha.attributes["stages"]
-    if len(stages) != 1 or stages[0]["bias"] or stages[0]["row_factor"] or alpha.tensors or alpha.attributes["zero_in"]:
-        raise Unplanned(f"{alpha.output}: logits that are rounded in more than one step")
-    a, table = alpha.attributes, softmax.attributes
-    numbers = {"multiplier": stages[0]["multiplier"], "shift": stages[0]["shift"], "low": a["low"], "high": a["high"],
-               "code_low": table["low"], "bits": table["bits"], "mantissa": r.bound.constant(softmax, "mantissa"),
-               "exponent": r.bound.constant(softmax, "exponent")}  # fmt: skip
-    misfit = attention_misfit(max_degree=int(edges.terms.max(initial=0)), **numbers)
-    if misfit:
-        raise Unplanned(f"{unit.output}: {misfit}")
-    if r.home(values).kind not in ("int8", "int4"):  # no site gives them, a file may
-        raise Unplanned(f"{unit.output}: an attention over codes of more than 8 bits")
     register = r.bound.registers[unit.output]
     r.reach[unit.output] = np.array([max(-register.low, register.high)], np.float64)
     r.add(attention_op(
         target=r.place(unit.reads[0]), source=r.place(scores), x=r.place(values), out=r.place(unit.output),
         indptr=r.held(edges.indptr), indices=r.held(edges.indices), heads=heads, head_width=values.channels // heads,
-        zero_point=a["zero_point"], zero=weighted.attributes["zero_in"], work=r.extra(attention_scratch(heads)),
-        packed=r.home(values).kind == "int4", **numbers,
+        zero_point=alpha.attributes["zero_point"], zero=weighted.attributes["zero_in"],
+        work=r.extra(attention_scratch(heads)), packed=r.home(values).kind == "int4",
+        **attention_numbers(unit, r.bound),
     ))  # fmt: skip
 
 
@@ -105,8 +93,6 @@ def _pool_max(r: Records, unit: Unit) -> None:
     source = unit.gathers[0]
     x, stride, room = r.place(source)
     starts = r.held(r.bound.graph_ptr)
-    if r.home(source).kind != r.home(unit.output).kind:
-        raise Unplanned(f"{unit.output}: a maximum that is kept in another form than its codes")
     r.add(pool_max_ops(
         out=r.place(unit.output), starts=starts, stops=starts + 8, x=x, x_stride=stride, channels=source.channels,
         empty=unit.steps[0].attributes["empty"], bits=16 if r.home(source).kind == "int16" else 8, room=room,

@@ -12,7 +12,7 @@ from .memory import Stretch, arrange
 from .ranges import Ranges, closed_boundaries, group_rows
 from .units import Source, Unit, Unplanned
 
-__all__ = ["SPARE_ROWS", "WIDE_CODES", "Home", "Layout"]
+__all__ = ["SPARE_ROWS", "TWO_ROWS", "WIDE_CODES", "Home", "Layout"]
 
 SPARE_ROWS = 16
 """Rows behind the last one that kernels may read: the height of the largest register tile."""
@@ -21,6 +21,9 @@ _GIVES_CODES = ("quantize", "lookup", "requantize", "add", "pool_max")
 
 WIDE_CODES = ("int16", "sparse halves")
 """Kinds of codes that a product takes in two halves."""
+
+TWO_ROWS = {"halves": (8, 1), "long": (0, 1 << 32)}
+"""Kinds of sums of two rows: left shift of the first, weight of the second."""
 
 _CACHE = 150_000
 """Bytes of scratch memory that a block should not exceed. A first-level cache would hold less, but blocks of few rows

@@ -23,8 +23,6 @@ __all__: list[str] = []
 def _matmul(r: Records, unit: Unit) -> None:
     step, a = unit.steps[0], unit.steps[0].attributes
     weight, bias = r.bound.constant(step, "weight"), r.bound.constant(step, "bias").astype(np.int64)
-    if a["weight_zero"] or weight.dtype != np.int8:
-        raise Unplanned(f"{step.output}: weights with a zero point, or of more than 8 bits")
     register = r.bound.registers[step.output]
     r.reach[step.output] = np.array([max(-register.low, register.high)], np.float64)
     if any(r.home(source).kind in WIDE_CODES for source in unit.reads):
@@ -51,10 +49,6 @@ def _halves(r: Records, unit: Unit, weight: NDArray[np.int8], bias: NDArray[np.i
     a, b = divmod(128 - zero, 256) if dense else (0, 0)
     high_bias, low_bias = (a * columns + (bias >> 8), b * columns + (bias & 255))
     joined = r.home(unit.output).kind == "halves"
-    beyond = r.bound.registers[unit.output].array.dtype == "int64"
-    reach = np.abs(weight.astype(np.int64)).sum(axis=0) * 384 + (np.abs(bias) >> 8) + 256
-    if beyond and (not joined or reach.max(initial=0) >= 1 << 31):
-        raise Unplanned(f"{unit.output}: a sum on this graph can leave 32 bits")
     if joined:
         high_out, low_out, after = r.place(unit.output), r.second(unit.output), []
     else:
@@ -93,10 +87,6 @@ def _product(
 def _sparse_product(
     r: Records, unit: Unit, codes: int, weight: NDArray[np.int8], bias: NDArray[np.int64], out: Place
 ) -> None:
-    step = unit.steps[0]
-    entry = next(s.attributes for s in r.bound.program.steps if s.output == unit.reads[0].register)
-    if entry["zero_point"] - entry["offset"] != step.attributes["zero_in"]:
-        raise Unplanned(f"{step.output}: another zero point than the entry's")
     stride = row_bytes("int8", weight.shape[1])
     rows = aligned(len(weight), stride)
     rows[:, : weight.shape[1]] = weight

@@ -16,9 +16,10 @@ from ..binding import Binding
 from ..execute import build_step
 from ..program import Program
 from . import entering, gathering, multiplying  # noqa: F401 - they register the records of their units
+from .covered import choose_layout
 from .layout import Layout
 from .records import Records
-from .units import Unit, Unplanned, make_units
+from .units import Unit, make_units
 
 __all__ = ["Plan", "plan_bytes"]
 
@@ -54,14 +55,7 @@ class Plan:
             build_step(bound, step)
         self.rows, self.channels = bound.registers[program.steps[-1].output].array.shape
         self.status = np.zeros(1, np.int64)
-        layout = Layout(units, bound, {}, numba.config.NUMBA_NUM_THREADS)
-        if layout.ranges:
-            try:
-                self._make(units, bound, layout)
-                return
-            except Unplanned:  # what only the other way covers
-                layout = Layout(units, bound, {})
-        self._make(units, bound, layout)
+        self._make(units, bound, choose_layout(units, bound))
 
     def _make(self, units: list[Unit], bound: Binding, layout: Layout) -> None:
         self._workspace = aligned(1, layout.workspace_bytes + 64)
@@ -119,7 +113,7 @@ def plan_bytes(program: Program, bound: Binding) -> int:
     Unplanned
         If a step, or a sum on this graph, is nothing for the vector kernels.
     """
-    return _workspace_bytes(Layout(make_units(program), bound, {}, numba.config.NUMBA_NUM_THREADS))
+    return _workspace_bytes(choose_layout(make_units(program), bound))
 
 
 def _workspace_bytes(layout: Layout) -> int:

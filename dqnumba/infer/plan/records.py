@@ -17,16 +17,13 @@ from ...kernels.dot.launch import Phase
 from ...kernels.dot.long_sums import long_own_op
 from ...kernels.dot.requantize import Own, requantize_op
 from ..binding import Binding
-from .layout import SPARE_ROWS, Layout
+from .layout import SPARE_ROWS, TWO_ROWS, Layout
 from .tables import Edges
-from .units import Source, Unit, Unplanned
+from .units import Source, Unit
 
 __all__ = ["Records", "records_of"]
 
 Place = tuple[int, int, bool]
-
-_TWO_ROWS = {"halves": (8, 1), "long": (0, 1 << 32)}
-"""Kinds of sums of two rows: left shift of the first, weight of the second."""
 
 _STREAMED = 4_000_000
 """Bytes of a result beyond which it is written past the caches: its lines need then not be read first."""
@@ -200,16 +197,10 @@ def _requantize(r: Records, unit: Unit) -> None:
     own = None
     if joins:
         own, reach = _own(r, unit, reach)
-    elif r.home(source).kind in _TWO_ROWS:
+    elif r.home(source).kind in TWO_ROWS:
         own = _second_row(r, source)
-    if own and zero:
-        raise Unplanned(f"{step.output}: sums with a zero point")
-    last = unit.steps[-1]
-    exit_zero = last.attributes["zero_in"] if last.op == "dequantize" else 0
-    if exit_zero and max(-a["low"], a["high"]) + abs(exit_zero) >= 1 << 31:
-        raise Unplanned(f"{unit.output}: an exit that can leave 32 bits when its zero point is taken off")
     _emit_requantize(r, unit, Fold(stages, a["zero_point"]), reach, zero, a["low"], a["high"], own)
-    if last.op != "dequantize" and r.home(unit.output).kind == "int32":
+    if unit.steps[-1].op != "dequantize" and r.home(unit.output).kind == "int32":
         r.reach[unit.output] = np.array([max(abs(a["low"]), abs(a["high"]))], np.float64)
 
 
@@ -230,7 +221,7 @@ def _own(r: Records, unit: Unit, reach: NDArray[np.float64]) -> tuple[Own, NDArr
 
 def _second_row(r: Records, source: Source) -> Own:
     """The second row of a sum of two. In 32 bits the weight of a "long" one's is 0, and so are the rows that fit."""
-    left, weight = _TWO_ROWS[r.home(source).kind]
+    left, weight = TWO_ROWS[r.home(source).kind]
     return Own(r.second(source), "int32", 0, weight, left)
 
 
@@ -255,7 +246,7 @@ def _emit_requantize(
     else:
         output = r.place(unit.output)
     r.add(requantize_op(
-        source=r.place(source), source_kind="int32" if r.home(source).kind in _TWO_ROWS else r.home(source).kind,
+        source=r.place(source), source_kind="int32" if r.home(source).kind in TWO_ROWS else r.home(source).kind,
         output=output,
         output_kind="float32" if exit_ else r.home(unit.output).kind, columns=columns, fold=fold, magnitude=reach,
         zero_in=zero, low=low, high=high, scale=np.asarray(last.attributes["scale"], np.float32) if exit_ else None,
@@ -269,12 +260,6 @@ def _emit_requantize(
 @records_of("add")
 def _add(r: Records, unit: Unit) -> None:
     a, (first, second) = unit.steps[0].attributes, unit.reads
-    total = 0
-    for source, m, zero in ((first, "multiplier1", "zero1"), (second, "multiplier2", "zero2")):
-        codes = r.bound.registers[source.register]
-        total += abs(a[m]) * max(abs(codes.low - a[zero]), abs(codes.high - a[zero]))
-    if (total >> a["shift"]) + 1 + abs(a["zero_point"]) >= 1 << 31:
-        raise Unplanned(f"{unit.output}: a residual sum that can leave 32 bits before its clamp")
     r.add(combine.add_op(
         first=r.place(first), first_kind=r.home(first).kind, second=r.place(second), second_kind=r.home(second).kind,
         output=r.place(unit.output), output_kind=r.home(unit.output).kind, columns=unit.steps[0].channels,
