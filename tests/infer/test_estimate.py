@@ -26,6 +26,7 @@ def integer_model(model, graph, **options):
     return dq.convert(qmodel)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("backend", ["dot", "numba"])
 @pytest.mark.parametrize(("kind", "nodes", "edges"), [("dense", 20_000, 100_000), ("sparse", 20_000, 10_000)])
 @pytest.mark.parametrize("model", MODELS)

@@ -48,6 +48,7 @@ def python(code, *argv):
     return done.stdout
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("case", ["gcn,fused,sparse", "gat,paper,dense"])
 def test_same_bits_in_a_lean_process(tmp_path, case):
     tests = str(Path(__file__).parents[1])

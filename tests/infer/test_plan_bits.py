@@ -180,6 +180,7 @@ def test_nothing_is_allocated_call_after_call(model):
     assert peak < 20_000, f"{peak} bytes, a result has {out.nbytes}"
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(("model", "share"), [("gcn", 0.3), ("gin", 0.3), ("sage", 0.3), ("gat", 0.5)])
 def test_the_workspace_is_a_fraction_of_a_float_program(model, share):
     """Against one float32 buffer in and one out of the widest layer, which is the least that a float program has."""

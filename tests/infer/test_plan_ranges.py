@@ -127,6 +127,7 @@ def test_empty_graphs_and_nodes_without_edges(model, readout, tiny_ranges):
     assert bound.backend == "dot" and isinstance(bound._plan.launch, RangeLaunch), bound.reason
 
 
+@pytest.mark.compiled
 def test_memory_does_not_grow_with_the_batch(monkeypatch):
     """What the phases hand on belongs to a thread, not to the rows of the graph."""
     monkeypatch.setattr(layout, "_RANGE_BYTES", 50_000)
