@@ -108,8 +108,8 @@ def left_over(tensors: Tensors) -> None:
     reason = f" It belongs to {foreign[0]}, which dqnumba has not." if foreign else ""
     if not foreign and name.endswith((".weight", ".bias")) and tensors.arrays[name].ndim == 1:
         reason = " A normalization without running statistics (LayerNorm, InstanceNorm, GraphNorm) cannot be read."
-    more = f" and {len(tensors.left) - 1} more" if len(tensors.left) > 1 else ""
-    raise DataError(f"{tensors.source}: tensor {name!r}{more} is left over: no layer of the model takes it.{reason}")
+    more = f" and {len(tensors.left) - 1} more are" if len(tensors.left) > 1 else " is"
+    raise DataError(f"{tensors.source}: tensor {name!r}{more} left over: no layer of the model takes it.{reason}")
 
 
 def _convolutions(tensors: Tensors) -> dict[str, str]:

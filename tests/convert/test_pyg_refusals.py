@@ -203,7 +203,7 @@ def test_what_is_left_over_is_counted_and_explained():
     state = tensors("hand_gcn")
     with pytest.raises(DataError, match=r"tensor 'norm\.mean_scale' is left over.*GraphNorm, which dqnumba has not"):
         load_pyg(state | {"norm.mean_scale": drawn(6)})
-    with pytest.raises(DataError, match=r"tensor 'x2' and 2 more is left over: no layer of the model takes it\.$"):
+    with pytest.raises(DataError, match=r"tensor 'x2' and 2 more are left over: no layer of the model takes it\.$"):
         load_pyg(state | {"x10": drawn(6), "x2": drawn(6), "x11": drawn(1)})
 
 
