@@ -93,7 +93,7 @@ def table(content: dict[str, Any], folder: Path) -> str:
     head = ["", "float", first, "worst seed against float", *others, *TUNED, "4 bits, `dq`, trained"]
     trained_ones, _ = tables.collect(folder)
     rows = []
-    for name, cell in content["cells"].items():
+    for name, cell in content.get("cells", {}).items():
         mean = {key: statistics.fmean(values) for key, values in cell.items()}
         worst = min(q - f for q, f in zip(cell["8 bits, default"], cell["float"], strict=True))
         dataset, model = name.split()

@@ -1,4 +1,4 @@
-"""The tables of README.md and SECURITY.md, made of the result files, so that they hold what was measured last.
+"""The tables of README.md, SECURITY.md and docs/import.md, made of the results: they hold what was measured last.
 
 python -m bench.readme           # rewrite each block between its marks
 python -m bench.readme --check   # exit 1 if one is not what the results say
@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from . import report
+from . import post_training, report
 from .accuracy import goals, published, tables
 from .accuracy.cells import parse_cell
 from .reliability import table as reliability
@@ -84,6 +84,9 @@ def blocks(results: Path) -> dict[str, dict[str, str]]:
         "README.md": {
             "speed": speed_table(report.load(results / "models.json")),
             "accuracy": accuracy_table(results / "accuracy"),
+        },
+        "docs/import.md": {
+            "post_training": post_training.table(report.load(results / "post_training.json"), results / "accuracy")
         },
         "SECURITY.md": {"reliability": reliability.outcomes(results / "reliability")},
     }

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 pytest.importorskip("bench.readme", reason="bench/ stands beside the package, in a checkout only")
-from bench import readme, report, roofline
+from bench import post_training, readme, report, roofline
 from bench.reliability import table as reliability_table
 
 CELL = {"contenders": {"int8": {"median_ms": 0.01034}, "float": {"median_ms": 2.0}, "pyg": {"absent": "no"}},
@@ -39,10 +39,14 @@ def test_speed_table():
 
 
 def test_readme_command(tmp_path, monkeypatch):
-    for page, names in (("README.md", ("speed", "accuracy")), ("SECURITY.md", ("reliability",))):
-        marks = "".join(f"{readme.BEGIN.format(name)}\n{readme.END}\n" for name in names)
-        (tmp_path / page).write_text(f"x\n{marks}y\n")
     (tmp_path / "models.json").write_text(json.dumps({"cells": {"cora gcn": CELL}}))
+    for page, names in readme.blocks(tmp_path).items():
+        marks = "".join(f"{readme.BEGIN.format(name)}\n{readme.END}\n" for name in names)
+        (tmp_path / page).parent.mkdir(exist_ok=True)
+        (tmp_path / page).write_text(f"x\n{marks}y\n")
+    columns = {name: [80.0, 82.0] for name in ["float", *post_training.COLUMNS]}
+    cells = {"cora gin": columns | {"8 bits, default": [79.5, 82.5]}}
+    (tmp_path / "post_training.json").write_text(json.dumps({"cells": cells}))
     sittings = [{"findings": lost, "machine": {"time": f"2026-0{month}-03T03:04:05Z"}}
                 for month, lost in ((1, []), (2, ["one"]))]  # fmt: skip
     report.save(tmp_path / "reliability" / "kills.json", {"kills": 310, "sittings": sittings})
@@ -52,7 +56,9 @@ def test_readme_command(tmp_path, monkeypatch):
         monkeypatch.setattr(sys, "argv", ["bench.readme", "--results", str(tmp_path), *options])
         codes.append(readme.main())
     assert codes == [1, 0, 0]
-    page, security = ((tmp_path / name).read_text() for name in ("README.md", "SECURITY.md"))
+    page, imported, security = ((tmp_path / name).read_text() for name in readme.blocks(tmp_path))
+    assert "| cora gin | 81.00 | 81.00 | -0.5 | 81.00 |" in imported
+    assert imported.endswith("| - | - | - |\n\n<!-- end -->\ny\n")
     assert "| cora gcn |" in page and page.startswith("x\n")
     assert "310 kills, 1 times something lost or another end | 2026-02-03 |" in security
     assert security.count("not run yet | - |") == len(reliability_table.OUTCOMES) - 1
