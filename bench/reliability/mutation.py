@@ -2,7 +2,7 @@
 
 mutmut makes the mutants of a room and runs the room's tests against each, in a copy of the tree below ``--work``. What
 was decided stands until the code or a test changes: then a changed function is done again, and so is what survived.
-``--fresh`` decides everything again. Beside mutmut's mutants of functions and methods there are those of properties;
+``--fresh`` decides everything again; the record says from how many different trees its verdicts come. Beside mutmut's mutants of functions and methods there are those of properties;
 constants of a module, default values of fields and decorators are not changed.
 
 Exit code 1: a score below 95 %, a survivor that ``survivors.toml`` does not explain, or an explanation of none.
@@ -36,6 +36,10 @@ ROOT = Path(__file__).parents[2]
 EXPLANATIONS = Path(__file__).with_name("survivors.toml")
 LOWEST_SCORE = 95.0
 _COPIED = ("dqnumba", "tests", "pyproject.toml", "setup.cfg", "README.md")
+# Not -m, for mutmut imports its main module by name; and a shell's background job would not hear SIGINT.
+_START = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from mutmut.__main__ import cli; cli()"
+)
 _PYTEST = ["-p", "no:cacheprovider", "--assert=plain"]
 
 
@@ -48,13 +52,16 @@ class Room:
 
 
 _CONVERT = ("builder", "layers", "lowering", "softmax_table", "stages")
+_CONVERT_TESTS = ("builder", "exit", "stages", "rules", "exponentials", "same_codes", "softmax_table")
 ROOMS = {
     "quant": Room(("dqnumba/quant/*.py",), ("tests/quant",)),
     "convert": Room(
         tuple(f"dqnumba/convert/{name}.py" for name in _CONVERT),
-        ("tests/convert/test_same_codes.py", "tests/convert/test_softmax_table.py"),
+        tuple(f"tests/convert/test_{name}.py" for name in _CONVERT_TESTS),
     ),
-    "degree_mask": Room(("dqnumba/qat/degree_mask.py",), ("tests/qat/test_degree_mask.py",)),
+    "degree_mask": Room(
+        ("dqnumba/qat/degree_mask.py",), ("tests/qat/test_degree_ranks.py", "tests/qat/test_degree_mask.py")
+    ),
 }
 
 
@@ -83,12 +90,13 @@ def prepare(room: Room, work: Path, *, root: Path = ROOT) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
     digest = hashlib.sha256(b"".join(str(n).encode() + hashlib.sha256(c).digest() for n, c in sorted(wanted.items())))
-    state = work / "tree.sha256"
-    if not state.exists() or state.read_text() != digest.hexdigest():
+    state = work / "trees.txt"  # one line for each that verdicts come from
+    if not state.exists() or state.read_text().split()[-1] != digest.hexdigest():
         shutil.rmtree(work / "mutants" / "tests", ignore_errors=True)  # mutmut copies, and takes nothing away
         (work / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)  # which test runs which function
         _forget(work, keep=("killed",))
-        state.write_text(digest.hexdigest())
+        with state.open("a") as lines:
+            lines.write(digest.hexdigest() + "\n")
     else:
         _forget(work, keep=OUTCOMES[:-1])
 
@@ -118,8 +126,7 @@ def run(work: Path, seconds: float) -> None:
         "NUMBA_DISABLE_JIT": "1", "NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0",
         "PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_PROFILE": "mutation", "HYPOTHESIS_STORAGE_DIRECTORY": str(work),
     }  # fmt: skip
-    # Not -m: mutmut's main module must be importable under its own name by what it starts.
-    command = [sys.executable, "-c", "from mutmut.__main__ import cli; cli()", "run", "--max-children", "1"]
+    command = [sys.executable, "-c", _START, "run", "--max-children", "1"]
     with (work / "log.txt").open("wb") as log:
         process = subprocess.Popen(command, cwd=work, env=environment, stdout=log, stderr=log)
         try:
@@ -188,6 +195,7 @@ def main(argv: list[str] | None = None) -> int:
         mine = {key: why for key, why in reasons.items() if key[0] in files}
         mutants, stale = explain(read_mutants(work / name / "mutants"), mine)
         content, wrong = judge(mutants)
+        content = {"trees": len((work / name / "trees.txt").read_text().split()), **content}
         wrong += [f"survivors.toml explains what does not survive: {key}" for key in stale]
         problems += [f"{name}: {text}" for text in wrong]
         _show(name, content, seconds)

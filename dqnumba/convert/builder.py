@@ -135,7 +135,7 @@ class Builder:
         zero = np.asarray(qparams.stored_zero_point)
         return (
             to_storage(quantize(weight, qparams), qparams.spec),
-            np.asarray(qparams.scale, np.float64),
+            np.asarray(qparams.scale),
             int(zero if zero.ndim == 0 else zero[0]),
         )
 
@@ -148,27 +148,28 @@ class Builder:
         scale, zero = float(qparams.scale), int(qparams.stored_zero_point)
         self.scales[name] = scale
         low, high = spec.qmin - spec.storage_offset, spec.qmax - spec.storage_offset
-        result = Value("", value.rows, value.channels, scale=scale, zero=zero, codes=(low, high))
-        if value.entry:
-            return replace(result, register=self._enter(name, value, qparams, row))
         if value.plus is not None:
             if row is not None or value.relu:
                 raise ConversionError(
                     f"{site}: a residual sum cannot be scaled by rows where it is rounded; the plan is wrong."
                 )
             return self.add(name, value, value.plus)
-        try:
-            stages, tensors = self._stages(value, scale, spec.bits, row)
-        except ConfigError as error:
-            raise ConversionError(
-                f"{name}: its scale {scale:.3g} cannot be reached from the values before it ({error}). "
-                "Calibrate on more data, or prepare with collapse_fallback=True if the range of this site collapsed."
-            ) from error
-        register = self.emit(
-            "requantize", (value.register,), value.rows, value.channels, site=name, tensors=tensors, zero_in=value.zero,
-            zero_point=zero, low=max(low, zero) if value.relu else low, high=high, bits=spec.bits, stages=stages,
-        )  # fmt: skip
-        return replace(result, register=register)
+        if value.entry:
+            register = self._enter(name, value, qparams, row)
+        else:
+            try:
+                stages, tensors = self._stages(value, scale, spec.bits, row)
+            except ConfigError as error:
+                raise ConversionError(
+                    f"{name}: its scale {scale:.3g} cannot be reached from the values before it ({error}). "
+                    "Calibrate on more data, or prepare with collapse_fallback=True if this site's range collapsed."
+                ) from error
+            register = self.emit(
+                "requantize", (value.register,), value.rows, value.channels, site=name, tensors=tensors,
+                zero_in=value.zero, zero_point=zero, low=max(low, zero) if value.relu else low, high=high,
+                bits=spec.bits, stages=stages,
+            )  # fmt: skip
+        return Value(register, value.rows, value.channels, scale=scale, zero=zero, codes=(low, high))
 
     def add(self, site: str, first: Value, second: Value, *, gain: float = 1.0) -> Value:
         """gain * first + second, two sets of codes, rounded once to the codes of ``site``."""
@@ -199,11 +200,11 @@ class Builder:
                 )
             zero, offset = int(qparams.stored_zero_point), spec.storage_offset
             return self.emit(
-                "lookup", ("x",), "node", value.channels, site=name, zero_point=zero, low=spec.qmin - offset,
+                "lookup", (value.register,), "node", value.channels, site=name, zero_point=zero, low=spec.qmin - offset,
                 high=spec.qmax - offset, tensors={"table": to_storage(quantize(value.table, qparams), spec)},
             )  # fmt: skip
         return self.emit(
-            "quantize", ("x",), "node", value.channels, site=name, scale=float(qparams.scale),
+            "quantize", (value.register,), "node", value.channels, site=name, scale=float(qparams.scale),
             zero_point=int(qparams.zero_point), qmin=spec.qmin, qmax=spec.qmax, offset=spec.storage_offset,
             row_factor=row,
         )  # fmt: skip
@@ -225,7 +226,7 @@ class Builder:
         """The roundings from ``value`` to a scale: one where row and channel factors and biases do not meet, else
         with guard bits.
         """
-        factor = np.asarray(value.scale, np.float64) / scale
+        factor = np.asarray(value.scale) / scale
         if value.bias is None and (value.row is None or row is None or (value.row, row) == ("gcn", "gcn")):
             rows = "gcn2" if value.row and row else value.row or row
             if rows is None or factor.ndim == 0:
@@ -255,10 +256,10 @@ class Builder:
                 f"{site}: a product reads codes; its input has no site. The lowering rules are wrong."
             )
         scale = value.scale * weight_scale
-        integers = np.zeros(codes.shape[1], np.int64)
+        integers = np.zeros(codes.shape[1])
         if bias is not None:
             integers = np.floor(np.asarray(bias, np.float64) / scale + 0.5)
-            if np.abs(integers).max(initial=0.0) > INT32_MAX:
+            if (np.abs(integers) > INT32_MAX).any():
                 worst = int(np.argmax(np.abs(integers)))
                 raise ConversionError(
                     f"{site}: the bias of channel {worst} is {integers[worst]:.3g} steps of its scale, beyond int32. "
@@ -270,13 +271,13 @@ class Builder:
         )  # fmt: skip
         low, high = value.codes
         span = max(high - value.zero, value.zero - low)
-        reach = np.abs(codes.astype(np.float64) - weight_zero).sum(axis=0) * span + np.abs(integers)
+        reach = np.abs(np.subtract(codes, weight_zero, dtype=np.float64)).sum(axis=0) * span + np.abs(integers)
         return Value(register, value.rows, codes.shape[1], scale=scale, reach=reach)
 
     def finish(self, value: Value) -> Program:
         """Append the exit: what is pending becomes an int32 sum with guard bits, then one float product an entry."""
         if value.row is not None or value.bias is not None or value.relu:
-            step = np.asarray(value.scale if value.step is None else value.step, np.float64)
+            step = np.asarray(value.scale if value.step is None else value.step)
             unit = step / 2.0 ** guard_bits(
                 np.asarray(value.scale) / step, None if value.bias is None else value.bias / step, reach=value.reach
             )
@@ -287,7 +288,7 @@ class Builder:
                 low=0 if value.relu else INT32_MIN, high=INT32_MAX, bits=32, stages=stages, tensors=tensors,
             )  # fmt: skip
             value = Value(register, value.rows, value.channels, scale=unit)
-        scale = np.asarray(value.scale, np.float64).astype(np.float32)
+        scale = np.asarray(value.scale).astype(np.float32)
         self.emit(
             "dequantize", (value.register,), value.rows, value.channels, zero_in=int(value.zero), scale=scale.tolist()
         )

@@ -90,7 +90,7 @@ def _gcn(b: Builder, prefix: str, conv: nn.GCNConv, value: Value) -> Value:
 
 
 def _edge_norm(b: Builder, site: str) -> Value:
-    qparams = b.qmodel.quantizers[site].qparams(np.zeros((1, 1), np.float32))
+    qparams = b.qmodel.quantizers[site].qparams(None)  # of the tracked range
     spec = qparams.spec
     register = b.emit(
         "edge_norm", (), "edge", 1, site=site, scale=float(qparams.scale), zero_point=int(qparams.zero_point),
@@ -106,7 +106,7 @@ def _gat(b: Builder, prefix: str, conv: nn.GATConv, value: Value) -> Value:
     # Row of scores: target first, then source, as edge_logits wants them.
     scores = [_scores(b, h, codes[which], scale, zero, heads, f"{prefix}attention") for which in (1, 0)]
     register = b.emit("edge_logits", tuple(s.register for s in scores), "edge", heads)
-    logits = b.round_at(f"{prefix}alpha", Value(register, "edge", heads, scale=scores[0].scale))
+    logits = b.round_at(f"{prefix}alpha", Value(register, "edge", heads, scale=h.scale * scale))
     mantissa, exponent = exponential_table(b.qparams(f"{prefix}alpha"), conv.negative_slope)
     register = b.emit(
         "edge_softmax", (logits.register,), "edge", heads, site=f"{prefix}coefficient", low=logits.codes[0],
@@ -195,7 +195,7 @@ def _sage(b: Builder, prefix: str, conv: nn.SAGEConv, value: Value) -> Value:
         mean = b.round_at(f"{prefix}input", mean, name=f"{prefix}aggregate")
         both = b.emit("concat", (mean.register, value.register), "node", 2 * value.channels)
         both = replace(value, register=both, channels=2 * value.channels)
-        return b.matmul(f"{prefix}weight", both, np.concatenate([left, right], axis=0), conv.bias.data)
+        return b.matmul(f"{prefix}weight", both, np.concatenate([left, right]), conv.bias.data)
     message = b.round_at(f"{prefix}message", value)
     mean = b.round_at(f"{prefix}aggregate", _neighbor_sum(b, message, "keep", "mean"))
     y = b.round_at(f"{prefix}feature_l", b.matmul(f"{prefix}weight_l", mean, left, conv.bias.data))

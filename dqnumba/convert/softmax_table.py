@@ -34,5 +34,4 @@ def exponential_table(qparams: QParams, negative_slope: float) -> tuple[NDArray[
     exponent = np.clip(np.floor(logits / np.log(2.0)), -(2.0**60), 2.0**60)
     fraction = np.exp(np.clip(logits - exponent * np.log(2.0), 0.0, np.log(2.0)))  # in [1, 2]
     mantissa = np.floor(np.ldexp(fraction, 30) + 0.5).astype(np.int64)
-    limited = np.clip(mantissa, 1 << 30, (1 << 31) - 1)
-    return limited, exponent.astype(np.int64)
+    return np.minimum(mantissa, (1 << 31) - 1), exponent.astype(np.int64)

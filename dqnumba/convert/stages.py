@@ -43,10 +43,10 @@ def guard_bits(
         float(np.abs(factor).max(initial=0.0)), 0.0 if offset is None else float(np.abs(offset).max(initial=0.0))
     )
     bits = most if largest == 0.0 else min(most, 29 - int(np.ceil(np.log2(largest))))
-    if reach is None or not bits > _FEWEST:
+    if reach is None:
         return bits
     worst = float((np.abs(factor) * reach + (0.0 if offset is None else np.abs(offset))).max(initial=0.0))
-    return bits if worst == 0.0 else max(_FEWEST, min(bits, 28 - int(np.ceil(np.log2(worst)))))
+    return bits if worst == 0.0 else min(bits, max(_FEWEST, 28 - int(np.ceil(np.log2(worst)))))
 
 
 def stage(factor: float, row: str | None = None, bias: bool = False) -> dict[str, Any]:

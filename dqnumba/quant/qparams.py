@@ -66,7 +66,7 @@ class QParams:
             exact = np.isfinite(scale) & (scale > SCALE_ABOVE) & (scale.astype(np.float32) == scale)
         if not exact.all():
             raise ConfigError(f"scale must be finite, a float32 value and above 2**-128, got {self.scale!r}")
-        if zero_point.dtype.kind not in "iu":
+        if not np.issubdtype(zero_point.dtype, np.integer):
             raise ConfigError(f"zero_point must be a code, an integer; got {self.zero_point!r}")
         if ((zero_point < self.spec.qmin) | (zero_point > self.spec.qmax)).any():
             raise ConfigError(
@@ -81,7 +81,8 @@ class QParams:
             raise ConfigError(f"zero_point has shape {zero_point.shape}, but scale has shape {scale.shape}")
         if scale.ndim == 1:
             zero_point = np.full(scale.shape, zero_point, dtype=np.int64)
-            scale.flags.writeable = zero_point.flags.writeable = False
+            scale.setflags(write=False)
+            zero_point.setflags(write=False)
             object.__setattr__(self, "scale", scale)
             object.__setattr__(self, "zero_point", zero_point)
         else:

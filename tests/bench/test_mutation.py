@@ -170,6 +170,7 @@ def test_verdicts_stand_until_something_changes(tmp_path):
     (root / "tests/test_a.py").write_text("3\n")
     (root / "tests/test_b.py").unlink()
     mutation.prepare(room, work, root=root)
+    assert len(set((work / "trees.txt").read_text().split())) == 2
     assert verdicts(work) == [None, 1, None, None, None], "a new test may kill what survived"
     assert (work / "tests/test_a.py").read_text() == "3\n" and not (work / "tests/test_b.py").exists()
     assert not (work / "mutants/mutmut-stats.json").exists()
@@ -178,10 +179,15 @@ def test_verdicts_stand_until_something_changes(tmp_path):
 def test_the_command(tmp_path, monkeypatch, capsys):
     """What it prints, records and returns, with verdicts that were planted instead of found."""
     codes = [0, 1, 1, 1, 1]
+
+    def plant_tree(room, work):
+        work.mkdir(parents=True, exist_ok=True)
+        (work / "trees.txt").write_text("a\nb\n")
+
     monkeypatch.setattr(record, "FOLDER", tmp_path / "results")
     monkeypatch.setattr(mutation.importlib.util, "find_spec", lambda name: name)
     monkeypatch.setattr(mutation.importlib.metadata, "version", lambda name: "3")
-    monkeypatch.setattr(mutation, "prepare", lambda room, work: work.mkdir(parents=True, exist_ok=True))
+    monkeypatch.setattr(mutation, "prepare", plant_tree)
     monkeypatch.setattr(mutation, "run", lambda work, seconds: left_behind(work / "mutants", codes))
     monkeypatch.setattr(mutation, "EXPLANATIONS", tmp_path / "t.toml")
     (tmp_path / "t.toml").write_text("")
@@ -191,6 +197,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert "x / 2" in said.err and "80.0 %" in said.err and "room/file.py" in said.out
     content = record.read("mutation")
     assert content["rooms"]["quant"]["score"] == 80.0 and not content["complete"]
+    assert content["rooms"]["quant"]["trees"] == 2
     assert content["sittings"][0]["decided"] == 5 and content["sittings"][0]["room"] == "quant"
     codes[0] = 1
     assert mutation.main([*arguments, "--fresh"]) == 0

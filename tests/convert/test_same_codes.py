@@ -17,6 +17,7 @@ from dqnumba.infer import load
 
 CASES = {
     "nodes": {},
+    "new": {},  # its biases are zero, so that nothing but the sums says how fine the exit may be
     "wide": {"hidden": 12, "out": 12, "norm": "batch", "residual": True, "kind": "sparse"},
     "mean": {"readout": "mean", "norm": "batch", "residual": True, "kind": "embedding", "bits": (4, 8)},
     "max": {"readout": "max", "residual": True, "hidden": 12, "bits": (8, 4)},
@@ -45,7 +46,11 @@ def test_every_code_is_that_of_fake_quantization(model, sites, case, tmp_path):
     options = CASES[case]
     kind = options.get("kind", "dense")
     data = random_batch(3, kind, sizes=(5, 1, 7))[0] if "readout" in options else random_graph(5, 11, kind)
-    qmodel = lively(build(model=model, sites=sites, **options), data)
+    qmodel = build(model=model, sites=sites, **options)
+    if case == "new":
+        dq.calibrate(qmodel, data)
+    else:
+        lively(qmodel, data)
     imodel = dq.convert(qmodel)
     bound = imodel.bind(data, backend="reference")
     logits = bound()
@@ -58,6 +63,7 @@ def test_every_code_is_that_of_fake_quantization(model, sites, case, tmp_path):
 
     imodel.save(tmp_path / "m.safetensors")  # the reader holds every step against its table
     assert load(tmp_path / "m.safetensors").bind(data, backend="reference")().tobytes() == logits.tobytes()
+    assert set(codes) >= {name for name in qmodel.quantizers if name.endswith(".coefficient")}
     scales = imodel.program.meta["scales"]
     assert set(scales) >= {site for site in codes if not site.endswith((".norm", ".coefficient"))}
     assert all(np.isfinite(np.asarray(scale)).all() for scale in scales.values())

@@ -48,6 +48,9 @@ def test_shapes_that_do_not_fit_are_named(scale, zero_point, spec):
     with pytest.raises(ConfigError, match="has shape ") as caught:
         QParams(scale, zero_point, spec)
     assert str(np.shape(scale)) in str(caught.value)
+    if np.ndim(scale) != int(spec.per_channel):
+        needed = ("'per_channel' needs one scale a channel", "'per_tensor' needs a single number")[not spec.per_channel]
+        assert needed in str(caught.value)
 
 
 @pytest.mark.parametrize("zero_point", [1.5, 1.0, float("nan"), True, "3", [0.0, 0.0]])

@@ -36,6 +36,7 @@ def test_the_switch_to_python_integers_is_where_int64_ends(acc, multiplier, shif
     fits = abs(acc * multiplier) + 2 ** (shift - 1) < 2**63
     assert got.dtype == (np.int64 if fits else object)
     assert got.tolist() == [oracles.round_shift(acc, multiplier, shift)]
+    assert _exact_round_shift(array, np.asarray(multiplier), np.array([[shift]])).dtype == got.dtype
     clipped = min(max(oracles.round_shift(acc, multiplier, shift), -(2**31)), 2**31 - 1)
     assert round_shift(array, multiplier, shift).tolist() == [clipped]
 
@@ -54,8 +55,9 @@ def test_the_switch_to_python_integers_is_where_int64_ends(acc, multiplier, shif
     ],
 )
 def test_where_nothing_is_to_be_rounded_the_shapes_broadcast(acc, multiplier, shift, result):
-    got = round_shift(np.ones(acc, np.int8), np.ones(multiplier, np.int64), np.ones(shift, np.int64))
-    assert got.shape == result and got.dtype == np.int64
+    arrays = np.ones(acc, np.int8), np.ones(multiplier, np.int64), np.ones(shift, np.int64)
+    for got in (round_shift(*arrays), _exact_round_shift(*arrays)):
+        assert got.shape == result and got.dtype == np.int64
 
 
 @given(
