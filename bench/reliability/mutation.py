@@ -2,8 +2,9 @@
 
 mutmut makes the mutants of a room and runs the room's tests against each, in a copy of the tree below ``--work``. What
 was decided stands until the code or a test changes: then a changed function is done again, and so is what survived.
-``--fresh`` decides everything again; the record says from how many different trees its verdicts come. Beside mutmut's mutants of functions and methods there are those of properties;
-constants of a module, default values of fields and decorators are not changed.
+``--fresh`` decides everything again; the record says from how many different trees its verdicts come. Beside mutmut's
+mutants of functions and methods there are those of properties; constants of a module, default values of fields and
+decorators are not changed.
 
 Exit code 1: a score below 95 %, a survivor that ``survivors.toml`` does not explain, or an explanation of none.
 """
