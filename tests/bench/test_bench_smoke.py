@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("bench.models", reason="bench/ stands beside the package, in a checkout only")
-from bench import goals, kernel_cases, kernels, limits, machine, models, peers, report, timing, workloads
+from bench import goals, kernel_cases, kernels, limits, machine, models, peers, post_training, report, timing, workloads
 from dqnumba import Graph
 
 # Importing PyG makes torch complain about itself.
@@ -149,3 +149,16 @@ def test_command_prints_one_json_object_and_keeps_other_cells(tmp_path, monkeypa
     assert list(printed["cells"]) == ["cora gcn", "molecule gcn"] and printed["machine"]["threads"] == 1
     assert json.loads((tmp_path / "models.json").read_text())["cells"] == printed["cells"]
     assert "molecule gcn" in (tmp_path / "models.md").read_text()
+
+
+def test_post_training(tmp_path, capsys):
+    argv = ["--datasets", "synthetic", "--models", "gcn", "--seeds", "1", "--results", str(tmp_path)]
+    assert post_training.main([*argv, "--json", "--work", str(tmp_path / "models")]) == 0
+    cell = json.loads(capsys.readouterr().out)["cells"]["synthetic gcn"]
+    assert set(cell) == {"float", *post_training.COLUMNS} and cell["8 bits, default"][0] >= cell["float"][0] - 1
+    assert (tmp_path / "post_training.md").read_text().startswith("|  | float | 8 bits, default |")
+    models = list((tmp_path / "models").glob("*.train.safetensors"))
+    before = [path.stat().st_mtime_ns for path in models]
+    assert len(models) == 1
+    post_training.main(argv + ["--work", str(tmp_path / "models")])  # what is trained is not trained again
+    assert [path.stat().st_mtime_ns for path in models] == before

@@ -58,7 +58,7 @@ def test_readme_command(tmp_path, monkeypatch):
     assert codes == [1, 0, 0]
     page, imported, security = ((tmp_path / name).read_text() for name in readme.blocks(tmp_path))
     assert "| cora gin | 81.00 | 81.00 | -0.5 | 81.00 |" in imported
-    assert imported.endswith("| - | - | - |\n\n<!-- end -->\ny\n")
+    assert imported.endswith("| 81.00 | - |\n\n<!-- end -->\ny\n")
     assert "| cora gcn |" in page and page.startswith("x\n")
     assert "310 kills, 1 times something lost or another end | 2026-02-03 |" in security
     assert security.count("not run yet | - |") == len(reliability_table.OUTCOMES) - 1
