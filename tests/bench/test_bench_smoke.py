@@ -160,5 +160,5 @@ def test_post_training(tmp_path, capsys):
     models = list((tmp_path / "models").glob("*.train.safetensors"))
     before = [path.stat().st_mtime_ns for path in models]
     assert len(models) == 1
-    post_training.main(argv + ["--work", str(tmp_path / "models")])  # what is trained is not trained again
+    post_training.main([*argv, "--work", str(tmp_path / "models")])  # what is trained is not trained again
     assert [path.stat().st_mtime_ns for path in models] == before
