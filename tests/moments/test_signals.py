@@ -34,6 +34,14 @@ def sending(at, name):
     return act
 
 
+@pytest.fixture(autouse=True)
+def hang_ups_are_heard():
+    """Whoever starts the tests under nohup has them ignore SIGHUP, which the command respects."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory, graph_file):
     """Model file and steps of an uninterrupted run, a checkpoint after each of its two epochs."""
