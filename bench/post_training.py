@@ -51,7 +51,7 @@ COLUMNS: dict[str, dict[str, Any]] = {
 TUNED = {f"4 bits, 20 epochs of `dq` on, lr {lr}": {"epochs": 20, "lr": lr} for lr in (0.001, 0.01)}
 
 
-def trained(dataset: str, model: str, seed: int, work: Path) -> Path:
+def trained(dataset: str, model: str, seed: int, work: Path, graph: Any) -> Path:
     """File of the float model, which is trained unless it is in ``work``."""
     stem = work / f"{dataset}_{model}_{seed}"
     if model == "pyg-gcn":
@@ -63,7 +63,7 @@ def trained(dataset: str, model: str, seed: int, work: Path) -> Path:
     path = stem.with_suffix(".train.safetensors")
     if not path.exists():
         settings = RunSettings(Source(dataset=dataset, seed=seed), model=model, method="fp32", seed=seed)
-        run_experiment(settings, data=dq.data.load(dataset), out=stem.with_suffix(".safetensors"))
+        run_experiment(settings, data=graph, out=stem.with_suffix(".safetensors"))
     return path
 
 
@@ -134,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     continue
                 runs = []
                 for seed in range(args.seeds):
-                    path_of_model = trained(dataset, model, seed, work)
+                    path_of_model = trained(dataset, model, seed, work, graph)
                     runs.append(measure(path_of_model, graph))
                     if model == "pyg-gcn":
                         runs[-1] |= tune(path_of_model, dataset, seed, graph)

@@ -14,6 +14,19 @@ BITS = ((8, 8), (4, 4), (2, 2), (4, 8), (8, 4))  # weights, activations
 FEATURES, CATEGORIES, CLASSES = 10, 7, 3
 
 
+def finished(steps, tensors, features, rows="node"):
+    """A model of these steps, with the exit behind them."""
+    last = steps[-1]
+    exit_ = dq.infer.Step("dequantize", "out", (last.output,), last.rows, last.channels, {"zero_in": 0, "scale": 1.0})
+    sizes = {"in_channels": features, "hidden_channels": 1, "out_channels": last.channels, "num_layers": 1}
+    meta = {
+        "num_features": features, "out_channels": last.channels, "task_rows": rows, "embedding": False,
+        "model": {"kind": "GCN", **sizes},
+        "quantization": {"method": "ptq", "weight_bits": 8, "activation_bits": 8, "sites": "fused"},
+    }  # fmt: skip
+    return dq.infer.IntegerModel(dq.infer.Program((*steps, exit_), tensors, meta))
+
+
 def features(rng, nodes, kind):
     if kind == "embedding":
         return rng.integers(0, CATEGORIES, nodes)

@@ -226,6 +226,9 @@ def _curves(figure: Any, found: Sequence[dict[str, Any]]) -> bool:
                       marker=_STYLE[cell.method], markevery=max(1, len(mean) // 6), ms=4,
                       label=f"{cell.model} {what} ({len(runs)})")  # fmt: skip
         axes.set(xlabel="epoch", ylabel=unit, title=dataset, yscale="log" if metric == "val_mae" else "linear")
+        if metric == "val_mae":
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter("{x:g}")
         axes.grid(lw=0.3)
         axes.legend(fontsize=7, title="model, method (runs)", title_fontsize=7)
     return True

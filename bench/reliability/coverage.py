@@ -35,7 +35,7 @@ PLACES = ("dqnumba/quant", "dqnumba/convert", "dqnumba/infer", "dqnumba/qat/degr
 #: Each room by its own tests, which must be enough.
 TESTS = (
     "tests/quant", "tests/convert", "tests/infer", "tests/qat/test_degree_mask.py",
-    "tests/qat/test_degree_mask_ranks.py",
+    "tests/qat/test_degree_ranks.py",
 )  # fmt: skip
 #: The same on every machine: how a graph is cut for the vector kernels depends on the number of threads.
 THREADS = 1

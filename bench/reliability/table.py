@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import report
+from . import legs, threads
 
 __all__ = ["outcomes"]
 
@@ -39,11 +40,16 @@ def _hubs(found: dict[str, Any]) -> str:
 
 
 def _threads(found: dict[str, Any]) -> str:
-    ran = {layer: cell for layer, cell in found["layers"].items() if "predictions" in cell or "died" in cell}
-    return "; ".join(
-        f"{layer}: {cell.get('predictions', 0):,} predictions, {cell.get('differing', 0)} differing, "
-        f"{cell.get('died', 0)} aborts" for layer, cell in ran.items()
-    )  # fmt: skip
+    return "; ".join(f"{layer}: {_of_layer(found['layers'].get(layer))}" for layer in threads.LAYERS)
+
+
+def _of_layer(cell: dict[str, Any] | None) -> str:
+    if cell is None:
+        return "not run yet"
+    if "absent" in cell:
+        return "absent"
+    counts = [cell.get(key, 0) for key in ("predictions", "differing", "died")]
+    return "{:,} predictions, {} differing, {} aborts".format(*counts)
 
 
 def _soak(found: dict[str, Any]) -> str:
@@ -54,11 +60,14 @@ def _soak(found: dict[str, Any]) -> str:
 
 
 def _legs(found: dict[str, Any]) -> str:
-    return "; ".join(
-        f"{leg}: {cell.get('passed', 0):,} passed, {cell.get('failed', 0)} failed"
-        + (f" (exit code {cell['exit_code']})" if cell["exit_code"] else "")
-        for leg, cell in found["legs"].items()
-    )
+    return "; ".join(f"{leg}: {_of_leg(found['legs'].get(leg))}" for leg in legs.COMMANDS)
+
+
+def _of_leg(cell: dict[str, Any] | None) -> str:
+    if cell is None:
+        return "not run yet"
+    ended = f" (exit code {cell['exit_code']})" if cell["exit_code"] else ""
+    return f"{cell.get('passed', 0):,} passed, {cell.get('failed', 0)} failed{ended}"
 
 
 def _mutation(found: dict[str, Any]) -> str:

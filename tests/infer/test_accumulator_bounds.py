@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from small_models import FEATURES, random_batch, random_graph, trained
+from small_models import FEATURES, finished, random_batch, random_graph, trained
 
 import dqnumba as dq
-from dqnumba.infer import BoundModel, IntegerModel, Program, Step, choose_backend
+from dqnumba.infer import BoundModel, Step, choose_backend
 
 INT32 = (1 << 31) - 1
 WIDE = {"scale": 1.0, "zero_point": 0, "qmin": -32768, "qmax": 32767, "offset": 0, "row_factor": None}
@@ -20,15 +20,7 @@ def program(features, *steps, rows="node", **tensors):
     made = [Step("quantize", "q", ("x",), "node", features, dict(WIDE))]
     for op, inputs, where, channels, attributes, *names in steps:
         made.append(Step(op, op, inputs, where, channels, attributes, {n: n for n in (names[0] if names else ())}))
-    last = made[-1]
-    exit_ = Step("dequantize", "out", (last.output,), last.rows, last.channels, {"zero_in": 0, "scale": 1.0})
-    sizes = {"in_channels": features, "hidden_channels": 1, "out_channels": last.channels, "num_layers": 1}
-    meta = {
-        "num_features": features, "out_channels": last.channels, "task_rows": rows, "embedding": False,
-        "model": {"kind": "GCN", **sizes},
-        "quantization": {"method": "ptq", "weight_bits": 8, "activation_bits": 8, "sites": "fused"},
-    }  # fmt: skip
-    return IntegerModel(Program((*made, exit_), tensors, meta))
+    return finished(made, tensors, features, rows)
 
 
 def star(neighbours, x):

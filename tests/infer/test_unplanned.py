@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from plan_checks import check
-from small_models import MODELS, random_batch, random_graph, trained
+from small_models import MODELS, finished, random_batch, random_graph, trained
 
 import dqnumba as dq
 from dqnumba.graph import batch
-from dqnumba.infer import IntegerModel, Program, Step
+from dqnumba.infer import IntegerModel, Step
 from dqnumba.infer.plan import layout, multiplying, ranges
 from dqnumba.kernels.dot.ranges import RangeLaunch
 
@@ -28,15 +28,7 @@ def program(features, *steps, rows="node", bits=8, **tensors):
         roles = [t for t in tensors if t.partition("_")[0] == name]
         named = {t.partition("_")[2]: t for t in roles}
         made.append(Step(op, name, inputs, where, channels, attributes, named))
-    last = made[-1]
-    made.append(Step("dequantize", "out", (last.output,), last.rows, last.channels, {"zero_in": 0, "scale": 1.0}))
-    sizes = {"in_channels": features, "hidden_channels": 1, "out_channels": last.channels, "num_layers": 1}
-    meta = {
-        "num_features": features, "out_channels": last.channels, "task_rows": rows, "embedding": False,
-        "model": {"kind": "GCN", **sizes},
-        "quantization": {"method": "ptq", "weight_bits": 8, "activation_bits": 8, "sites": "fused"},
-    }  # fmt: skip
-    return IntegerModel(Program(tuple(made), tensors, meta))
+    return finished(made, tensors, features, rows)
 
 
 def to_codes(low, high, *, zero_in=0, **factor):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dqnumba.graph import Graph, batch
 from dqnumba.qat import degree_mask, draw_mask, protection_probability
@@ -49,6 +51,13 @@ def test_ranks_of_one_graph(degrees):
 def test_ranks_are_taken_within_each_graph_of_a_batch(members):
     got = protection_probability(batch([graph_of(d) for d in members]), 0.25, 0.75)
     assert got.tolist() == [p for degrees in members for p in naive(degrees, 0.25, 0.75)]
+
+
+@given(st.lists(st.lists(st.sampled_from([0, 1, 2, 40, 700, 701]), max_size=6), min_size=1, max_size=4),
+       st.sampled_from([(0.0, 0.1), (0.1, 0.2), (0.3, 0.3)]))  # fmt: skip
+def test_any_ranks(members, ends):
+    want = [min(p, ends[1]) for degrees in members for p in naive(degrees, *ends)]
+    assert protection_probability(batch([graph_of(d) for d in members]), *ends).tolist() == want
 
 
 def test_ranks_of_a_batch_do_not_wrap():

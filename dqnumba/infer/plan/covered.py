@@ -30,13 +30,13 @@ def choose_layout(units: list[Unit], bound: Binding) -> Layout:
     Unplanned
         If a unit, or a sum on this graph, is nothing for the vector kernels.
     """
-    layout = Layout(units, bound, {}, numba.config.NUMBA_NUM_THREADS)
+    layout = Layout(units, bound, numba.config.NUMBA_NUM_THREADS)
     try:
         _check(units, bound, layout)
     except Unplanned:  # perhaps what only the other way covers
         if not layout.ranges:
             raise
-        layout = Layout(units, bound, {})
+        layout = Layout(units, bound)
         _check(units, bound, layout)
     return layout
 

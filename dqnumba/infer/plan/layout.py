@@ -67,8 +67,6 @@ class Layout:
     units : list of Unit
     bound : Binding
         Of the same program, with the bounds of every register.
-    compact : dict
-        Bytes of a row for registers whose rows shall lie close.
     threads : int
         Range by range, each of them should get some. 0: not range by range.
 
@@ -80,7 +78,7 @@ class Layout:
         Memory of a thread for a range.
     """
 
-    def __init__(self, units: list[Unit], bound: Binding, compact: dict[str, int], threads: int = 0) -> None:
+    def __init__(self, units: list[Unit], bound: Binding, threads: int = 0) -> None:
         self.homes: dict[str, Home] = {}
         self.scratch_extra: dict[tuple[int, str], int] = {}
         self.block_rows: dict[tuple[int, str], int] = {}
@@ -98,7 +96,7 @@ class Layout:
         self.range_bytes = 0
         if threads and units[-1].phase:
             for unit in units:
-                self._settle(unit, compact, RANGE)
+                self._settle(unit, RANGE)
             rows = _RANGE_BYTES // max(1, self._arrange_range(1, spare=0))
             whole_graphs = bound.graph_ptr if any(unit.rows != "node" for unit in units) else None
             closed, indptr = closed_boundaries(bound.graph), bound.graph.adjacency("keep").indptr
@@ -107,7 +105,7 @@ class Layout:
             self.range_bytes = self._arrange_range(self.ranges.most)
         else:
             for unit in units:
-                self._settle(unit, compact, 0)
+                self._settle(unit, 0)
         self.scratch_bytes = self._arrange_scratch()
         self.workspace_bytes = self._arrange_workspace()
 
@@ -126,7 +124,7 @@ class Layout:
             base = -HEADER - self.range_bytes
         return home.offset + shift + (0 if home.local else base), home.row_bytes, home.room
 
-    def _settle(self, unit: Unit, compact: dict[str, int], shared: int) -> None:
+    def _settle(self, unit: Unit, shared: int) -> None:
         """Choose the home of what a unit writes; ``shared`` is the room of registers that outlive a block."""
         register = self._bound.registers[unit.output]
         readers = self._readers.get(unit.output, [])
@@ -153,7 +151,7 @@ class Layout:
             shared = 0
         if kind == "int4" and (local or shared or pooled or unit.output in self._odd):
             kind = "int8"  # nothing to gain in a cache, where a matrix product reads bytes
-        width = compact.get(unit.output) or row_bytes(kind, channels)
+        width = row_bytes(kind, channels)
         if kind == "int32" and (local or unit.kind != "matmul"):  # whole vectors are written; see Records.sums
             width = max(width, 64)
         self.homes[unit.output] = Home(kind, width, LOCAL if local else shared)
