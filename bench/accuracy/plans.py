@@ -36,8 +36,6 @@ PLANS: dict[str, list[_Stage]] = {
         (_cells("reddit_binary", ["gin"], ["dq/8", "dq/4", "dq-plus/4"]), range(FOLDS)),
         (_cells("reddit_binary", ["gin"], ["fp32", "qat/8/paper", "qat/4/paper"]), range(3)),
     ],
-    # The faithful layout, which trains more slowly.
-    "reddit-paper": [(_cells("reddit_binary", ["gin"], ["dq/8/paper", "dq/4/paper"]), range(FOLDS))],
     "zinc": [
         (_cells("zinc12k", ["gin", "gcn", "gat"], ["dq/8", "dq/4", "fp32", "dq-plus/4"]), [0]),
         (_cells("zinc12k", ["gin", "gcn"], ["dq/8", "dq/4", "fp32"]), [1]),

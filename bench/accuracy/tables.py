@@ -22,7 +22,7 @@ TABLES = {
     "citeseer": ("CiteSeer, public split", ["citeseer"], None),
     "reddit_binary": (
         "REDDIT-BINARY, 10-fold",
-        ["reddit", "reddit-paper"],
+        ["reddit"],
         "stratified folds, shuffle seed 12345 (`dqnumba/graph/splits.py` has the rule); validation is the test fold "
         "before. The order of the graphs in our file may differ from that of the official run, and so may the folds.",
     ),
