@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from . import record
@@ -24,18 +25,25 @@ from .readers import READERS
 ROOT = Path(__file__).parents[2]
 ATTACKS = ROOT / "tests" / "attacks"
 FOUND = ATTACKS / "found"
+#: A reader has had enough when it reached one of them. Minutes of CPU: on a busy machine those of the clock say little.
+GOAL_MINUTES, GOAL_EXECUTIONS = 30.0, 5_000_000
 _LONGEST_SEED = 1 << 15
 _MOST_STARTS = 10
+_NOTHING: dict = {"executions": 0, "minutes": 0.0, "cpu_minutes": 0.0, "findings": []}
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.reliability fuzz", description=__doc__)
     parser.add_argument("--reader", nargs="+", choices=list(READERS), metavar="NAME", help=", ".join(READERS))
     parser.add_argument("--minutes", type=float, default=1.0, metavar="M", help="for each reader (default: 1)")
+    parser.add_argument("--to-goal", action="store_true", help=f"sittings of so many minutes until the record of each "
+                        f"reader has {GOAL_MINUTES:g} minutes of CPU or {GOAL_EXECUTIONS:,} executions")  # fmt: skip
     parser.add_argument("--work", type=Path, metavar="DIR", help="corpora that grow (default: in the per-user cache)")
     parser.add_argument("--found", type=Path, default=FOUND, metavar="DIR", help="where inputs of findings go")
     parser.add_argument("--no-record", action="store_true", help="leave fuzz.json as it is")
     args = parser.parse_args(argv)
+    if args.to_goal and args.no_record:
+        parser.error("--to-goal counts what the record has; leave --no-record out")
     if importlib.util.find_spec("atheris") is None:
         print('error: fuzzing needs atheris (Linux, Python 3.11 to 3.13): pip install "dqnumba[fuzz]"', file=sys.stderr)
         return 2
@@ -44,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     work = args.work or cache_folder() / "fuzz"
     seeds = _seeds(work)
     findings = 0
-    for reader in args.reader or READERS:
+    for reader in _sittings(args.reader or list(READERS), args.to_goal):
         result = _sitting(reader, work / reader, seeds / reader, args.found / reader, args.minutes * 60)
         findings += len(result["findings"])
         rate = result["executions"] / max(result["cpu_seconds"], 1e-9)
@@ -53,6 +61,21 @@ def main(argv: list[str] | None = None) -> int:
         if not args.no_record:
             _add(reader, result, args.minutes)
     return 1 if findings else 0
+
+
+def reached_goal(reader: dict) -> bool:
+    """Whether what the record has of a reader is enough."""
+    return reader["executions"] >= GOAL_EXECUTIONS or reader["cpu_minutes"] >= GOAL_MINUTES
+
+
+def _sittings(readers: Sequence[str], to_goal: bool) -> Iterator[str]:
+    """Each reader once, or again and again until the record says that it reached the goal."""
+    if not to_goal:
+        yield from readers
+        return
+    for reader in readers:
+        while not reached_goal(record.read("fuzz").get("readers", {}).get(reader, _NOTHING)):
+            yield reader
 
 
 def _seeds(work: Path) -> Path:
@@ -159,7 +182,7 @@ def _sitting(reader: str, work: Path, seeds: Path, found: Path, seconds: float) 
 def _add(reader: str, result: dict, minutes: float) -> None:
     """Add a sitting to the record."""
     readers = record.read("fuzz").get("readers", {})
-    old = readers.get(reader, {"executions": 0, "minutes": 0.0, "cpu_minutes": 0.0, "findings": []})
+    old = readers.get(reader, _NOTHING)
     readers[reader] = {
         "executions": old["executions"] + result["executions"],
         "minutes": round(old["minutes"] + result["seconds"] / 60, 2),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("bench.reliability", reason="bench/ stands beside the package, in a checkout only")
-from bench.reliability import corruption, cpu_probe, cpus, hubs, legs, record
+from bench.reliability import corruption, cpu_probe, cpus, fuzz, hubs, legs, record
 from dqnumba.infer import file, load
 
 
@@ -156,3 +156,24 @@ def test_legs_count_what_pytest_counts(folder, monkeypatch, assertion, tmp_path)
     found = record.read("legs")["legs"]["bounds"]
     failed = int(not assertion)
     assert [found[key] for key in ("exit_code", "passed", "failed", "skipped")] == [failed, 2 - failed, failed, 1]
+
+
+def test_readers_are_fuzzed_until_they_reach_their_goal(folder, monkeypatch):
+    """One is there by its minutes, one gets there by executions in its second sitting, one is new."""
+    record.extend("fuzz", {"readers": {"note": fuzz._NOTHING | {"cpu_minutes": 30.0}}}, {})
+    results = {"idx": iter([4_999_999, 1]), "zinc": iter([5_000_001])}
+
+    def sitting(reader, *_):
+        return {"executions": next(results[reader]), "seconds": 90.0, "cpu_seconds": 60.0, "findings": [], "corpus": 1}
+
+    monkeypatch.setattr(fuzz, "_sitting", sitting)
+    monkeypatch.setattr(fuzz, "_seeds", lambda work: work)
+    monkeypatch.setattr(fuzz.importlib.util, "find_spec", lambda name: name)
+    assert fuzz.main(["--to-goal", "--reader", "note", "idx", "zinc", "--work", str(folder)]) == 0
+    readers = record.read("fuzz")["readers"]
+    assert readers["idx"] == fuzz._NOTHING | {
+        "executions": 5_000_000, "minutes": 3.0, "cpu_minutes": 2.0, "inputs_kept": 1
+    }  # fmt: skip
+    assert readers["zinc"]["executions"] == 5_000_001 and all(map(fuzz.reached_goal, readers.values()))
+    with pytest.raises(SystemExit):
+        fuzz.main(["--to-goal", "--no-record"])
