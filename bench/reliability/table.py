@@ -85,7 +85,7 @@ def _coverage(found: dict[str, Any]) -> str:
 
 #: Name of a run: what it is asked to show (the figure of the goal), and what its record says.
 OUTCOMES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
-    "fuzz": ("each reader 30 minutes of CPU or 5 million executions: no crash or hang, no memory over the limit", _fuzz),
+    "fuzz": ("each reader 30 minutes of CPU or 5 million executions: no crash, no hang, memory within limits", _fuzz),
     "corruption": ("each byte of small model files changed: refused, or the same answer", _corruption),
     "kills": ("300 SIGKILLs at random: nothing half-written is read, the end is the same", _kills),
     "hubs": ("ten million in-edges: exact, or refused", _hubs),
