@@ -23,7 +23,7 @@ from .free_memory import require_memory
 from .program import Program
 
 if TYPE_CHECKING:
-    from .plan import Plan
+    from .plan import Plan, Templates
 
 __all__ = ["BoundModel"]
 
@@ -43,6 +43,8 @@ class BoundModel:
     backend : module
         A namespace of integer kernels. With that of ``dot`` the whole program is planned at once; a program, or
         a graph, that this does not cover runs step by step on ``numba``.
+    templates : Templates, optional
+        Of the program: what was planned for other graphs.
 
     Attributes
     ----------
@@ -52,7 +54,9 @@ class BoundModel:
         Why it is not "dot", if that was asked for.
     """
 
-    def __init__(self, program: Program, graph: Graph, backend: ModuleType) -> None:
+    def __init__(
+        self, program: Program, graph: Graph, backend: ModuleType, templates: Templates | None = None
+    ) -> None:
         check_graph(program, graph)
         self.program, self.graph = program, graph
         self._lock = threading.RLock()
@@ -62,11 +66,12 @@ class BoundModel:
         self._x = graph.x
         name = getattr(backend, "__name__", "custom")
         if name == _DOT:
-            from .plan import Plan, Unplanned
+            from .plan import Templates, Unplanned
 
             backend = integer
             try:
-                self._plan = Plan(program, graph)
+                self._templates = templates or Templates(program)
+                self._plan = self._templates.plan(graph)
             except Unplanned as reason:
                 self.reason = str(reason)
         self.backend = "dot" if self._plan else "numba" if backend is integer else name.rsplit(".", 1)[-1]
@@ -154,7 +159,7 @@ class BoundModel:
                   and x.flags.c_contiguous and x.flags.aligned):  # fmt: skip
             x = self._checked(x)
             if isinstance(x, SparseFeatures) and x.nnz > own.nnz:
-                plan = type(plan)(self.program, self.graph.replace(x=x))  # its buffers hold more entries
+                plan = self._templates.plan(self.graph.replace(x=x))  # its buffers hold more entries
                 self._require(plan.workspace_bytes)
         direct = out is not None and out.flags.c_contiguous and out.flags.aligned
         result = out if direct else np.empty(self._shape, np.float32)

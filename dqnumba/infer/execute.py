@@ -16,7 +16,7 @@ from .binding import Binding
 from .overflow import Register, check_stages, scaled_reach
 from .program import Step
 
-__all__ = ["build_step"]
+__all__ = ["build_step", "check_categories"]
 
 Call = Callable[[], None]
 _BINDERS: dict[str, Callable[[Binding, Step], Call]] = {}
@@ -68,10 +68,15 @@ def _quantize(b: Binding, step: Step) -> Call:
 @_binds("lookup")
 def _lookup(b: Binding, step: Step) -> Call:
     table = b.constant(step, "table")
-    if b.x.size and int(b.x.max()) >= len(table):
-        raise GraphError(f"The graph has category {int(b.x.max())}; the model knows 0 to {len(table) - 1}.")
+    check_categories(b.x, table)
     out = b.codes(step, step.attributes["low"], step.attributes["high"])
     return lambda: b.backend.gather_rows(table, b.x, out)
+
+
+def check_categories(x: np.ndarray, table: np.ndarray) -> None:
+    """Raise GraphError where a category of ``x`` has no row in ``table``."""
+    if x.size and int(x.max()) >= len(table):
+        raise GraphError(f"The graph has category {int(x.max())}; the model knows 0 to {len(table) - 1}.")
 
 
 @_binds("matmul")

@@ -19,6 +19,7 @@ from .program import Program
 
 if TYPE_CHECKING:
     from .estimate import Estimate
+    from .plan import Templates
 
 __all__ = ["IntegerModel", "load"]
 
@@ -37,6 +38,10 @@ class IntegerModel:
 
     def __init__(self, program: Program) -> None:
         self.program = check_program(program)
+        self._templates: Templates | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_templates": None}  # which hold addresses
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -69,7 +74,12 @@ class IntegerModel:
         MemoryRiskError
             If tables and buffers do not fit into the memory that is free.
         """
-        return BoundModel(self.program, graph, choose_backend(backend))
+        kernels = choose_backend(backend)
+        if self._templates is None and kernels.__name__.endswith("dot.functions"):
+            from .plan import Templates
+
+            self._templates = Templates(self.program)
+        return BoundModel(self.program, graph, kernels, self._templates)
 
     def estimate(self, graph: Graph, *, backend: str | None = None) -> Estimate:
         """What :meth:`bind` and a call would take on ``graph``: memory, and how far each sum can reach.

@@ -88,7 +88,7 @@ def test_what_has_no_plan_is_refused(monkeypatch):
     def unplanned(*arguments):
         raise plan.Unplanned("nothing for vectors")
 
-    monkeypatch.setattr(plan, "Plan", unplanned)
+    monkeypatch.setattr(plan.Templates, "plan", unplanned)
     with pytest.raises((ValueError, dq.errors.ConfigError), match="nothing for vectors"):
         profile.profile(power_law(), "gcn", 8, 1, repeats=1, budget=0.0)
 

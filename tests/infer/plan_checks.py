@@ -5,6 +5,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from dqnumba.infer.plan.plan import Plan
+from dqnumba.infer.plan.template import LinkedPlan
 from dqnumba.kernels.dot.executor import run_serial
 from dqnumba.kernels.dot.launch import aligned
 from dqnumba.kernels.dot.ranges import RangeLaunch, run_ranges_serial
@@ -40,16 +42,22 @@ def backwards(plan):
 
 
 def check(imodel, data, *, x=None, repeats=2):
-    """Bytes of the reference on 1 and 2 threads; the bound model."""
+    """Bytes of the reference on 1 and 2 threads, by the plan for this graph and by one for all of its levels; the bound
+    model."""
     bound = imodel.bind(data, backend="dot")
     want = imodel.bind(data, backend="reference")(x=x).tobytes()
     for threads in (1, 2):
         for _ in range(repeats):
             assert on_threads(threads, lambda: bound(x=x)).tobytes() == want, f"{threads} threads"
     if bound.backend == "dot" and x is None:  # the graph's own features are kept, others may be a copy that is gone
-        out = bound()
-        bound(out=out)  # leaves its address in the plan
-        out[:] = np.nan
-        backwards(bound._plan)
-        assert out.tobytes() == want, "blocks that do not keep to their own rows"
+        out, plans = bound(), [bound._plan]
+        if isinstance(bound._plan, LinkedPlan):
+            plans.append(Plan(imodel.program, data))
+        for plan in plans:
+            out[:] = np.nan
+            plan.run(data.x, out)
+            assert out.tobytes() == want, type(plan).__name__
+            out[:] = np.nan
+            backwards(plan)
+            assert out.tobytes() == want, "blocks that do not keep to their own rows"
     return bound

@@ -12,7 +12,8 @@ from dqnumba.infer.binding import Binding
 from dqnumba.infer.execute import build_step
 from dqnumba.infer.plan.layout import SPARE_ROWS, Layout
 from dqnumba.infer.plan.tables import Edges
-from dqnumba.infer.plan.units import Unplanned, make_units
+from dqnumba.infer.plan.units import Unit, Unplanned, gathered_edges, make_units
+from dqnumba.infer.program import Step
 from dqnumba.kernels.dot.gather_vectors import PREFETCH_PAD
 
 CASES = [
@@ -114,11 +115,13 @@ def test_the_paper_layout_has_units_that_nothing_does():
 @pytest.mark.parametrize("loops", ["keep", "add", "remove"])
 def test_edges_of_a_graph(loops):
     graph = random_graph(5)
-    listed, inline = Edges(graph, loops, inline=False), Edges(graph, loops, inline=True)
+    step = Step("neighbor_sum", "q", ("x",), "node", 1, {"zero_in": 0, "self_loops": loops})
+    assert gathered_edges(Unit("neighbor_sum", [step])) == (("remove", True) if loops == "add" else (loops, False))
+    assert gathered_edges(Unit("attention", [step])) == ("add", False)
+    listed, summed = Edges(graph, loops, False), Edges(graph, *gathered_edges(Unit("neighbor_sum", [step])))
     expected = graph.adjacency(loops)
     degree = np.diff(expected.indptr)
-    assert np.array_equal(listed.terms, degree) and np.array_equal(inline.terms, degree)
-    assert inline.own == (loops == "add") and not listed.own
-    for edges in (listed, inline):
+    assert np.array_equal(listed.terms, degree) and np.array_equal(summed.terms, degree)
+    for edges in (listed, summed):
         assert len(edges.indices) == edges.indptr[-1] + PREFETCH_PAD and edges.indices.max() < graph.num_nodes
     assert np.array_equal(listed.indices[: listed.indptr[-1]], expected.indices)

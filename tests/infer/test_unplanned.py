@@ -99,6 +99,7 @@ def test_no_kernel_of_the_product_is_right_here(monkeypatch):
     imodel = trained(GRAPH, epochs=0)[1]
     assert check(imodel, GRAPH, repeats=1).backend == "dot"
     monkeypatch.setattr(multiplying, "trusted_isa", lambda *case: None)
+    imodel = IntegerModel(imodel.program)  # which has planned nothing yet
     by_loops(imodel, GRAPH, "no kernel of the matrix product gives right numbers on this machine", foreseen=False)
 
 

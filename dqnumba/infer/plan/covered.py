@@ -17,7 +17,7 @@ from ..binding import Binding
 from .layout import TWO_ROWS, WIDE_CODES, Layout
 from .units import Unit, Unplanned
 
-__all__ = ["attention_numbers", "choose_layout"]
+__all__ = ["attention_numbers", "choose_layout", "fixed_layout"]
 
 _CHECKS: dict[str, Callable[[Unit, Binding, Layout], None]] = {}
 
@@ -36,8 +36,14 @@ def choose_layout(units: list[Unit], bound: Binding) -> Layout:
     except Unplanned:  # perhaps what only the other way covers
         if not layout.ranges:
             raise
-        layout = Layout(units, bound)
-        _check(units, bound, layout)
+        layout = fixed_layout(units, bound)
+    return layout
+
+
+def fixed_layout(units: list[Unit], bound: Binding) -> Layout:
+    """As :func:`choose_layout`, but not range by range."""
+    layout = Layout(units, bound)
+    _check(units, bound, layout)
     return layout
 
 

@@ -10,7 +10,7 @@ from ...kernels.dot.attention import attention_op, attention_scratch
 from ...kernels.dot.gather import neighbor_sum_ops
 from ...kernels.dot.gather_max import pool_max_ops
 from ...kernels.dot.gather_packed import packed_sum_ops
-from ...kernels.dot.hubs import hub_limit, join_sum_op, split_hubs
+from ...kernels.dot.hubs import join_sum_op
 from ...kernels.dot.launch import Phase, aligned, even_blocks
 from ...kernels.dot.long_sums import join_long_op
 from ...kernels.dot.pool import pool_sum_ops
@@ -30,21 +30,22 @@ def _terms(r: Records, unit: Unit, counts: np.ndarray) -> None:
 @records_of("neighbor_sum")
 def _neighbor_sum(r: Records, unit: Unit) -> None:
     source, edges = unit.gathers[0], r.edges(unit)
+    starts, indices = r.edge_lists(unit)
     _terms(r, unit, edges.terms)
     x, stride, room = r.place(source)
     make = {"int8": neighbor_sum_ops, "int4": packed_sum_ops, "int16": functools.partial(neighbor_sum_ops, bits=16)}[
         r.home(source).kind
     ]
-    common = {"indices": r.held(edges.indices), "x": x, "x_stride": stride, "channels": source.channels,
+    common = {"indices": indices, "x": x, "x_stride": stride, "channels": source.channels,
               "zero": unit.steps[0].attributes["zero_in"]}  # fmt: skip
     if room:
         common["room"] = room
-    starts, out, own = r.held(edges.indptr), r.place(unit.output), (x, stride, room) if edges.own else None
-    most, long = hub_limit(int(edges.indptr[-1]), r.threads), r.home(unit.output).kind == "long"
+    out, own = r.place(unit.output), (x, stride, room) if edges.own else None
+    most, long = (1 << 31) - 1, r.home(unit.output).kind == "long"
     if long:  # each piece shall fit 32 bits, and so every row without one, its own codes counted
         codes = r.bound.registers[source.register]
-        most = min(most, ((1 << 31) - 1) // max(codes.high - common["zero"], common["zero"] - codes.low) - 1)
-    hubs = None if r.layout.ranges else split_hubs(edges.indptr, most)
+        most = most // max(codes.high - common["zero"], common["zero"] - codes.low) - 1
+    hubs = r.hubs(unit, most)
     if hubs is None:
         r.add(make(out=out, starts=starts, stops=starts + 8, own=own, **common))
         return
@@ -64,12 +65,12 @@ def _neighbor_sum(r: Records, unit: Unit) -> None:
 def _attention(r: Records, unit: Unit) -> None:
     logits, alpha, _, weighted = unit.steps
     scores, values = unit.gathers
-    edges, heads = r.edges(unit), logits.channels
+    (starts, indices), heads = r.edge_lists(unit), logits.channels
     register = r.bound.registers[unit.output]
     r.reach[unit.output] = np.array([max(-register.low, register.high)], np.float64)
     r.add(attention_op(
         target=r.place(unit.reads[0]), source=r.place(scores), x=r.place(values), out=r.place(unit.output),
-        indptr=r.held(edges.indptr), indices=r.held(edges.indices), heads=heads, head_width=values.channels // heads,
+        indptr=starts, indices=indices, heads=heads, head_width=values.channels // heads,
         zero_point=alpha.attributes["zero_point"], zero=weighted.attributes["zero_in"],
         work=r.extra(attention_scratch(heads)), packed=r.home(values).kind == "int4",
         **attention_numbers(unit, r.bound),
@@ -81,7 +82,7 @@ def _pool_sum(r: Records, unit: Unit) -> None:
     source = unit.gathers[0]
     _terms(r, unit, np.diff(r.bound.graph_ptr))
     x, stride, room = r.place(source)
-    starts = r.held(r.bound.graph_ptr)
+    starts = r.graph_starts()
     r.add(pool_sum_ops(
         out=r.place(unit.output), starts=starts, stops=starts + 8, x=x, x_stride=stride, channels=source.channels,
         zero=unit.steps[0].attributes["zero_in"], bits=16 if r.home(source).kind == "int16" else 8, room=room,
@@ -92,7 +93,7 @@ def _pool_sum(r: Records, unit: Unit) -> None:
 def _pool_max(r: Records, unit: Unit) -> None:
     source = unit.gathers[0]
     x, stride, room = r.place(source)
-    starts = r.held(r.bound.graph_ptr)
+    starts = r.graph_starts()
     r.add(pool_max_ops(
         out=r.place(unit.output), starts=starts, stops=starts + 8, x=x, x_stride=stride, channels=source.channels,
         empty=unit.steps[0].attributes["empty"], bits=16 if r.home(source).kind == "int16" else 8, room=room,

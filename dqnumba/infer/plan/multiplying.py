@@ -33,7 +33,7 @@ def _matmul(r: Records, unit: Unit) -> None:
         _sparse_product(r, unit, r.place(unit.reads[0])[0], weight, bias, out)
     else:
         columns = weight.astype(np.int64).sum(axis=0)
-        _product(r, unit.reads, [_as_bytes(r, s) for s in unit.reads], weight, bias - a["zero_in"] * columns, out)
+        _product(r, unit, [_as_bytes(r, s) for s in unit.reads], weight, bias - a["zero_in"] * columns, out)
     r.add(after)
 
 
@@ -56,8 +56,8 @@ def _halves(r: Records, unit: Unit, weight: NDArray[np.int8], bias: NDArray[np.i
         low_out = r.reserved(max(64, row_bytes("int32", weight.shape[1])))
     if dense:
         parts = [_split(r, source) for source in unit.reads]
-        _product(r, unit.reads, [high for high, _ in parts], weight, high_bias, high_out)
-        _product(r, unit.reads, [low for _, low in parts], weight, low_bias, low_out)
+        _product(r, unit, [high for high, _ in parts], weight, high_bias, high_out)
+        _product(r, unit, [low for _, low in parts], weight, low_bias, low_out)
     else:
         codes = (r.place(unit.reads[0])[0], r.second(unit.reads[0])[0])
         _sparse_product(r, unit, codes[0], weight, high_bias, high_out)
@@ -71,15 +71,17 @@ def _halves(r: Records, unit: Unit, weight: NDArray[np.int8], bias: NDArray[np.i
 
 
 def _product(
-    r: Records, sources: list[Source], inputs: list[Place], weight: NDArray[np.int8], bias: NDArray[np.int64],
-    out: Place,
+    r: Records, unit: Unit, inputs: list[Place], weight: NDArray[np.int8], bias: NDArray[np.int64], out: Place
 ) -> None:  # fmt: skip
-    segments = tuple(source.channels for source in sources)
+    segments = tuple(source.channels for source in unit.reads)
     bits = 4 if weight.size and -8 <= weight.min() and weight.max() <= 7 else 8
     isa = trusted_isa(weight.shape[1], bits, len(segments))
     if isa is None:
         raise Unplanned("no kernel of the matrix product gives right numbers on this machine")
-    packed = matmul_pack.pack_weights(weight, isa=isa, segments=segments, bits=bits)
+    key = (unit.steps[0].tensors["weight"], isa, segments)
+    packed = r.packs.get(key)
+    if packed is None:
+        packed = r.packs[key] = matmul_pack.pack_weights(weight, isa=isa, segments=segments, bits=bits)
     scratch = r.extra(matmul.scratch_bytes(packed, r.layout.block_rows[r.group]))
     r.add(matmul.matmul_op(inputs=inputs, packed=packed, bias=bias, out=out, scratch=scratch))
 

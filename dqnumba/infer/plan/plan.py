@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -21,7 +22,10 @@ from .layout import Layout
 from .records import Records
 from .units import Unit, make_units
 
-__all__ = ["Plan", "plan_bytes"]
+__all__ = ["Part", "Patch", "Plan", "assemble", "elementary_operations", "layout_bytes", "leading_unit"]
+
+Patch = tuple[str, int, int]
+"""What of the caller's arrays, and the record and field that its address belongs into."""
 
 
 class Plan:
@@ -32,13 +36,16 @@ class Plan:
     program : Program
     graph : Graph
         Checked against the program by the caller.
+    packs : dict, optional
+        As of :class:`.records.Records`.
 
     Attributes
     ----------
+    launch : Launch or RangeLaunch
+    status : int64 (1,)
+        1 after a run on features of which one was infinite or no number.
     workspace_bytes : int
         Memory between input and output, beside what blocks need for themselves and the tables of the graph.
-    rows, channels : int
-        Of the result.
 
     Raises
     ------
@@ -48,45 +55,37 @@ class Plan:
         As the other backends.
     """
 
-    def __init__(self, program: Program, graph: Graph) -> None:
+    launch: Launch | RangeLaunch
+
+    def __init__(self, program: Program, graph: Graph, packs: dict[tuple, Any] | None = None) -> None:
         units = make_units(program)
         bound = Binding(program, graph, None)
         for step in program.steps:
             build_step(bound, step)
-        self.rows, self.channels = bound.registers[program.steps[-1].output].array.shape
         self.status = np.zeros(1, np.int64)
-        self._make(units, bound, choose_layout(units, bound))
-
-    def _make(self, units: list[Unit], bound: Binding, layout: Layout) -> None:
-        self._workspace = aligned(1, layout.workspace_bytes + 64)
-        self.workspace_bytes = _workspace_bytes(layout)
-        records = Records(bound, layout, self._workspace.ctypes.data, self.status)
+        layout = choose_layout(units, bound)
+        workspace = aligned(1, layout.workspace_bytes + 64)
+        self.workspace_bytes = layout_bytes(layout)
+        packs = {} if packs is None else packs
+        records = Records(bound, layout, workspace.ctypes.data, self.status.ctypes.data, packs)
+        parts, self._patches = assemble(units, layout, records)
+        self._keep: Any = (workspace, records.keep)
         phases: list[Phase] = []
         firsts: list[NDArray[np.int64]] = []
         ranges = layout.ranges
-        patches: list[tuple[str, int, int]] = []
-        count = 0
-        for group in sorted({layout.group(unit): None for unit in units}):
-            members = [unit for unit in units if layout.group(unit) == group]
-            before, ops, found = records.phase(members, group)
-            phases += before
-            count += sum(len(phase.ops) for phase in before)
-            patches += [(what, count + k, field) for what, k, field in found]
-            count += len(ops)
-            rows = layout.block_rows[group]
+        for part in parts:
+            phases += part.before
+            rows = layout.block_rows[part.group]
             if ranges:
-                firsts.append(ranges.of(members[0].rows))
-                phases.append(Phase(ops, ranges.blocks(members[0].rows, rows)))
+                firsts.append(ranges.of(part.group[1]))
+                phases.append(Phase(part.ops, ranges.blocks(part.group[1], rows)))
             else:
-                phases.append(Phase(ops, _blocks(bound, records, members, rows)))
-        memory, work = records.scratch_bytes, _work(bound, units)
-        self.launch: Launch | RangeLaunch
+                phases.append(Phase(part.ops, _blocks(bound, records, part, rows)))
+        work = elementary_operations(units, lambda unit: bound.registers[unit.output].array.size, graph)
         if ranges:
-            self.launch = RangeLaunch(phases, firsts, ranges.nodes, layout.range_bytes, memory, work)
+            self.launch = RangeLaunch(phases, firsts, ranges.nodes, layout.range_bytes, records.scratch_bytes, work)
         else:
-            self.launch = Launch(phases, memory, work)
-        self._keep = records.keep
-        self._patches = patches
+            self.launch = Launch(phases, records.scratch_bytes, work)
 
     def run(self, x: Any, out: NDArray[np.float32]) -> None:
         """Run on features ``x``, of the kind and shape that the graph has, into ``out``, both C-contiguous.
@@ -105,41 +104,58 @@ class Plan:
         self.launch()
 
 
-def plan_bytes(program: Program, bound: Binding) -> int:
-    """``workspace_bytes`` of the plan of a program on a graph, which is not made; ``bound`` has the bounds.
+class Part(NamedTuple):
+    """The units of one phase and one kind of rows: phases that run before, and the records of its own."""
 
-    Raises
-    ------
-    Unplanned
-        If a step, or a sum on this graph, is nothing for the vector kernels.
-    """
-    return _workspace_bytes(choose_layout(make_units(program), bound))
+    group: tuple[int, str]
+    members: list[Unit]
+    before: list[Phase]
+    ops: list[NDArray[np.int64]]
 
 
-def _workspace_bytes(layout: Layout) -> int:
+def assemble(units: list[Unit], layout: Layout, records: Records) -> tuple[list[Part], list[Patch]]:
+    """All records of a program, and the places in them for the caller's arrays."""
+    parts: list[Part] = []
+    patches: list[Patch] = []
+    count = 0
+    for group in sorted({layout.group(unit): None for unit in units}):
+        members = [unit for unit in units if layout.group(unit) == group]
+        before, ops, found = records.phase(members, group)
+        count += sum(len(phase.ops) for phase in before)
+        patches += [(what, count + k, field) for what, k, field in found]
+        count += len(ops)
+        parts.append(Part(group, members, before, ops))
+    return parts, patches
+
+
+def layout_bytes(layout: Layout) -> int:
+    """``workspace_bytes`` of the plan with this layout."""
     return layout.workspace_bytes + numba.config.NUMBA_NUM_THREADS * layout.range_bytes
 
 
-def _blocks(bound: Binding, records: Records, members: list[Unit], rows: int) -> NDArray[np.int64]:
+def leading_unit(members: list[Unit]) -> Unit | None:
+    """The unit whose rows are of unequal work, if there is one: it gathers edges, or the nodes of a graph."""
+    return next((u for u in members if (u.gathers and u.rows == "node") or u.kind.startswith("pool")), None)
+
+
+def _blocks(bound: Binding, records: Records, part: Part, rows: int) -> NDArray[np.int64]:
     """Blocks of even length, or where rows have edges, of about equal work."""
-    for unit in members:
-        if unit.gathers and unit.rows == "node":
-            return row_blocks(records.edges(unit).indptr, rows)
-        if unit.kind.startswith("pool"):
-            return row_blocks(bound.graph_ptr, rows)
-    return even_blocks(bound.count(members[0].rows), rows)
+    unit = leading_unit(part.members)
+    if unit is None:
+        return even_blocks(bound.count(part.group[1]), rows)
+    return row_blocks(bound.graph_ptr if unit.kind.startswith("pool") else records.edges(unit).indptr, rows)
 
 
-def _work(bound: Binding, units: list[Unit]) -> int:
-    """Elementary operations, roughly: what decides whether threads are worth waking."""
+def elementary_operations(units: list[Unit], size: Callable[[Unit], int], graph: Graph) -> int:
+    """How many there are, roughly: what decides whether threads are worth waking; ``size`` says how many values a unit
+    writes."""
     total = 0
     for unit in units:
-        size = bound.registers[unit.output].array.size
         if unit.kind == "matmul":
-            total += size * (1 + sum(source.channels for source in unit.reads) // 64)
+            total += size(unit) * (1 + sum(source.channels for source in unit.reads) // 64)
         elif unit.gathers:
-            edges = bound.graph.num_edges if unit.rows == "node" else bound.graph.num_nodes
-            total += edges * unit.gathers[-1].channels // 8 + size
+            edges = graph.num_edges if unit.rows == "node" else graph.num_nodes
+            total += edges * unit.gathers[-1].channels // 8 + size(unit)
         else:
-            total += 2 * size
+            total += 2 * size(unit)
     return total

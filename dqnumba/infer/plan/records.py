@@ -13,13 +13,14 @@ from ...kernels.dot import combine, copy_rows
 from ...kernels.dot.codes import row_bytes
 from ...kernels.dot.copy_rows import copy_rows_op
 from ...kernels.dot.fold import Fold, FoldedStage
+from ...kernels.dot.hubs import Hubs, hub_limit, split_hubs
 from ...kernels.dot.launch import Phase
 from ...kernels.dot.long_sums import long_own_op
 from ...kernels.dot.requantize import Own, requantize_op
 from ..binding import Binding
 from .layout import SPARE_ROWS, TWO_ROWS, Layout
 from .tables import Edges
-from .units import Source, Unit
+from .units import Source, Unit, gathered_edges
 
 __all__ = ["Records", "records_of"]
 
@@ -38,8 +39,10 @@ class Records:
     layout : Layout
     base : int
         Address of the workspace.
-    status : int64 (1,)
-        Where entry kernels report features that are no numbers.
+    status : int
+        Address of the int64 where entry kernels report features that are no numbers.
+    packs : dict
+        Weights in the order of a kernel, by name and order: what was made for another graph is taken from there.
 
     Attributes
     ----------
@@ -49,9 +52,9 @@ class Records:
         Scratch memory that a thread needs.
     """
 
-    def __init__(self, bound: Binding, layout: Layout, base: int, status: NDArray[np.int64]) -> None:
-        self.bound, self.layout, self.base, self.status = bound, layout, base, status
-        self.keep: list[Any] = [status]
+    def __init__(self, bound: Binding, layout: Layout, base: int, status: int, packs: dict[tuple, Any]) -> None:
+        self.bound, self.layout, self.base, self.status, self.packs = bound, layout, base, status, packs
+        self.keep: list[Any] = []
         self.scratch_bytes = layout.scratch_bytes
         # Largest |value| of the rows of a sum: (rows,) or (1,) float64.
         self.reach: dict[str, NDArray[np.float64]] = {}
@@ -70,14 +73,33 @@ class Records:
             _RECORDS[unit.kind](self, unit)
         return self.before, self.ops, self.patches
 
+    # ---- what belongs to the graph; plans for many graphs (`template.py`) put it in later
+
     def edges(self, unit: Unit) -> Edges:
         """CSR arrays that a gathering unit runs over."""
-        loops = unit.steps[0].attributes["self_loops"] if unit.kind == "neighbor_sum" else "add"
-        inline = unit.kind == "neighbor_sum"
-        key = (loops, inline)
+        key = gathered_edges(unit)
         if key not in self._edges:
-            self._edges[key] = Edges(self.bound.graph, loops, inline=inline)
+            self._edges[key] = Edges(self.bound.graph, *key)
         return self._edges[key]
+
+    def edge_lists(self, unit: Unit) -> tuple[int, int]:
+        """Addresses of the two arrays of :meth:`edges`."""
+        edges = self.edges(unit)
+        return self.held(edges.indptr), self.held(edges.indices)
+
+    def hubs(self, unit: Unit, most: int) -> Hubs | None:
+        """Rows of :meth:`edges` that are to be summed in pieces of at most ``most`` edges."""
+        indptr = self.edges(unit).indptr
+        most = min(most, hub_limit(int(indptr[-1]), self.threads))
+        return None if self.layout.ranges else split_hubs(indptr, most)
+
+    def graph_starts(self) -> int:
+        """Address of the first row of each graph."""
+        return self.held(self.bound.graph_ptr)
+
+    def row_array(self, array: NDArray) -> int:
+        """Address of an array with an entry for each row of the group at work."""
+        return self.held(array)
 
     # ---- helpers of the rules below
 
@@ -166,11 +188,12 @@ def _add_self(r: Records, unit: Unit) -> None:
             source=r.place(total), source_kind="int32", output=place, output_kind="int32", columns=step.channels,
             fold=Fold([(multiplier[:, None], shift[:, None], np.zeros((1, 1), np.int64))], 0), magnitude=reach,
             zero_in=0, low=-(1 << 31), high=(1 << 31) - 1, own=_second_row(r, total) if long else None,
+            row_array=r.row_array,
         ))  # fmt: skip
     r.reach[step.output] = reach * np.ldexp(np.abs(multiplier).astype(np.float64), -shift) + 1 + self_reach
     r.add(combine.add_self_op(
         total=place, own=r.place(own), own_kind=r.home(own).kind, output=r.place(unit.output), columns=step.channels,
-        zero=zero, weight=weight, gain=gain,
+        zero=zero, weight=weight, gain=gain, row_array=r.row_array,
     ))  # fmt: skip
 
 
@@ -250,7 +273,7 @@ def _emit_requantize(
         output=output,
         output_kind="float32" if exit_ else r.home(unit.output).kind, columns=columns, fold=fold, magnitude=reach,
         zero_in=zero, low=low, high=high, scale=np.asarray(last.attributes["scale"], np.float32) if exit_ else None,
-        zero_exit=last.attributes["zero_in"] if exit_ else 0, own=own,
+        zero_exit=last.attributes["zero_in"] if exit_ else 0, own=own, row_array=r.row_array,
     ))  # fmt: skip
     if streamed:
         r.patches.append(("out", len(r.ops), 4))

@@ -20,14 +20,13 @@ class Edges:
     ----------
     graph : Graph
     loops : str
-        "keep", "add" or "remove", as the step says.
-    inline : bool
-        The self-loop of "add" is not in the lists: the kernel adds each node's own row.
+        Which adjacency of the graph: "keep", "add" or "remove".
+    own : bool
+        The kernel adds each node's own row to what the lists say.
     """
 
-    def __init__(self, graph: Graph, loops: str, *, inline: bool) -> None:
-        self.own = loops == "add" and inline
-        adjacency = graph.adjacency("remove" if self.own else loops)
+    def __init__(self, graph: Graph, loops: str, own: bool) -> None:
+        self.own, adjacency = own, graph.adjacency(loops)
         self.indptr = adjacency.indptr
         self.indices = pad_indices(adjacency.indices)
 

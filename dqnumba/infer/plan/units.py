@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from ..program import Program, Step
 
-__all__ = ["Source", "Unit", "Unplanned", "make_units"]
+__all__ = ["Source", "Unit", "Unplanned", "gathered_edges", "make_units"]
 
 
 class Unplanned(Exception):
@@ -130,6 +130,15 @@ def make_units(program: Program) -> list[Unit]:
             raise Unplanned(f"{step.op} has no vector kernel (the layout sites=\"paper\" rounds edge by edge)")
     _number_phases(units)
     return units
+
+
+def gathered_edges(unit: Unit) -> tuple[str, bool]:
+    """Which adjacency of a graph a gathering unit runs over, and whether its kernel adds each node's own row itself:
+    a sum with self-loops reads lists without them."""
+    if unit.kind != "neighbor_sum":
+        return "add", False
+    loops = unit.steps[0].attributes["self_loops"]
+    return ("remove", True) if loops == "add" else (loops, False)
 
 
 def _scales_by_shift(step: Step) -> bool:

@@ -4,6 +4,7 @@ connection, the heads of an attention."""
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +72,7 @@ def add_self_op(
     zero: int,
     weight: int,
     gain: int | FoldedStage,
+    row_array: Callable[[NDArray], int] | None = None,
 ) -> tuple[NDArray[np.int64], list[NDArray]]:
     """``output = round(total * gain) + weight * (own - zero)``, int32.
 
@@ -80,6 +82,8 @@ def add_self_op(
     own : place of code rows of ``own_kind``
     gain : int or FoldedStage
         ``2**gain``; or a row's stage with constant and right shift 1, in which every row is safe.
+    row_array : callable, optional
+        Takes an array with an entry for each row and gives its address; by default it is among the tables.
 
     Notes
     -----
@@ -92,8 +96,9 @@ def add_self_op(
     table, offsets = (np.zeros((1, 4), np.int32), np.zeros(0, np.int32)) if shift else row_table(gain)
     # One entry for all rows: its kernel expects the constant shifted already.
     ones = np.full(16, 1 if shift or offsets.size else 1 << int(gain.down[0]), np.int32)
-    op[10:18] = (columns, zero, weight, gain if shift else 0, ones.ctypes.data, 0, table.ctypes.data,
-                 offsets.ctypes.data if offsets.size else 0)  # fmt: skip
+    op[10:18] = columns, zero, weight, gain if shift else 0, ones.ctypes.data, 0, table.ctypes.data, 0
+    if offsets.size:
+        op[17] = row_array(offsets) if row_array else offsets.ctypes.data
     return op, [table, offsets, ones]
 
 

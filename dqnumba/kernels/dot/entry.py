@@ -78,8 +78,8 @@ def quantize_op(
     output_kind: str,
     columns: int,
     numbers: NDArray[np.float32],
-    factor: NDArray[np.float32] | None,
-    status: NDArray[np.int64],
+    factors: int,
+    status: int,
 ) -> NDArray[np.int64]:
     """Codes of float32 rows.
 
@@ -89,17 +89,14 @@ def quantize_op(
     output : place of code rows, "int8", "int4" or "int16", written in whole vectors of 16 channels.
     numbers : float32 (5,)
         1 / scale, zero point, lowest and highest code, offset of the stored codes.
-    factor : float32 (R,) or None
-        Of each row.
-    status : int64 (1,)
+    factors : address of float32 (R,), of each row; 0 without
+    status : address of int64
         Set to 1 if a value is infinite or no number.
     """
-    op = new_op(_quantize(output_kind, factor is not None))
+    op = new_op(_quantize(output_kind, factors != 0))
     put_place(op, 1, *source)
     put_place(op, 4, *output)
-    op[7], op[8], op[10] = columns, numbers.ctypes.data, status.ctypes.data
-    if factor is not None:
-        op[9] = factor.ctypes.data
+    op[7:11] = columns, numbers.ctypes.data, factors, status
     return op
 
 

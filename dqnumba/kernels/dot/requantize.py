@@ -184,6 +184,7 @@ def requantize_op(
     scale: NDArray[np.float32] | None = None,
     zero_exit: int = 0,
     own: Own | None = None,
+    row_array: Callable[[NDArray], int] | None = None,
 ) -> tuple[NDArray[np.int64], list[NDArray]]:
     """The record of a requantization, and the tables that it points to.
 
@@ -202,6 +203,8 @@ def requantize_op(
     scale, zero_exit : for "float32": ``float32(result - zero_exit) * scale``, (C,) or a scalar.
     own : Own, optional
         Codes of the same rows, added to the sums first; ``magnitude`` bounds the result, at most 2**61.
+    row_array : callable, optional
+        Takes an array with an entry for each row and gives its address; by default such arrays are among the tables.
     """
     safe = fold.safe_rows(magnitude)
     flagged = not safe.all()
@@ -224,6 +227,7 @@ def requantize_op(
         keep.append(table)
         return table.ctypes.data
 
+    row_array = row_array or address
     dummy = address(np.zeros(80, np.int32))
     for k in range(3):
         op[12 + 4 * k] = op[14 + 4 * k] = dummy
@@ -235,7 +239,7 @@ def requantize_op(
         table, offsets = row_table(stage, guess.gain if guess and not k else 0)
         op[12 + 4 * k] = address(table)
         if offsets.size:
-            op[13 + 4 * k] = address(offsets)
+            op[13 + 4 * k] = row_array(offsets)
         shift = stage.down[0] if len(stage.multiplier) == 1 else 0
         constant = np.broadcast_to(stage.constant, (columns,)) << shift
         op[14 + 4 * k] = address(padded(constant).astype(np.int32))
@@ -243,11 +247,12 @@ def requantize_op(
         put_guess(op, fold, guess, columns, address)
     if flagged:
         rows = np.broadcast_to(~safe, (len(safe),)).astype(np.int8)
-        op[11] = address(rows)
         op[49] = len(rows) > 1
+        op[11] = (row_array if op[49] else address)(rows)
         for k, stage in enumerate(fold.stages):
             m, s, step, bias = exact_tables(*stage, columns)
-            op[24 + 4 * k : 28 + 4 * k] = address(m), address(s), step, address(bias)
+            keep_rows = row_array if step else address
+            op[24 + 4 * k : 28 + 4 * k] = keep_rows(m), keep_rows(s), step, address(bias)
     op[45] = max(low - fold.zero_point, _INT32_MIN)
     op[46] = min(high - fold.zero_point, _INT32_MAX)
     op[50], op[48] = fold.zero_point, zero_exit

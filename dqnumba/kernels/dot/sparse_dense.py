@@ -96,9 +96,9 @@ def sparse_dense_op(
     columns: int,
     values: int,
     numbers: NDArray[np.float32],
-    factor: NDArray[np.float32] | None,
+    factors: int,
     scratch: int,
-    status: NDArray[np.int64],
+    status: int,
 ) -> NDArray[np.int64]:
     """Codes of sparse float32 rows, the code of zero where nothing is stored; the float steps of :mod:`.entry`.
 
@@ -111,11 +111,10 @@ def sparse_dense_op(
     values : address of float32
     numbers : float32 (5,)
         1 / scale, zero point, lowest and highest code, offset of the stored codes.
-    factor : float32 (N,) or None
-        Of each row.
+    factors : address of float32 (N,), of each row; 0 without
     scratch : int
         Offset of 64 bytes of scratch memory.
-    status : int64 (1,)
+    status : address of int64
         Set to 1 if a value is infinite or no number.
 
     Notes
@@ -127,6 +126,6 @@ def sparse_dense_op(
     put_place(op, 1, *out)
     zero = int(numbers[1] - numbers[4])
     byte = (zero & 15) * 17 if out_kind == "int4" else zero & 255
-    op[4:12] = (starts, columns, values, numbers.ctypes.data, 0 if factor is None else factor.ctypes.data, scratch,
-                status.ctypes.data, zero if out_kind == "int16" else byte * 257)  # fmt: skip
+    op[4:12] = (starts, columns, values, numbers.ctypes.data, factors, scratch, status,
+                zero if out_kind == "int16" else byte * 257)  # fmt: skip
     return op

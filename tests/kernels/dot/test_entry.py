@@ -26,7 +26,8 @@ def quantize(x, numbers, kind, factor=None):
     out = Rows(kind, *x.shape)
     factor = None if factor is None else factor.astype(np.float32)
     op = quantize_op(source=(x.ctypes.data, 4 * x.shape[1], False), output=out.place, output_kind=kind,
-                     columns=x.shape[1], numbers=numbers, factor=factor, status=status)  # fmt: skip
+                     columns=x.shape[1], numbers=numbers, factors=0 if factor is None else factor.ctypes.data,
+                     status=status.ctypes.data)  # fmt: skip
     run([op], np.array([0, len(x) // 2, len(x)]))
     assert out.intact()
     return out.read(), int(status[0]), expected(x, numbers, factor)
@@ -90,7 +91,7 @@ def test_what_stands_behind_the_last_column_is_not_read():
     out, status = Rows("int8", 5, 19), np.zeros(1, np.int64)
     numbers = np.array(params("int8"), np.float32)
     run([quantize_op(source=(base.ctypes.data, 160, False), output=out.place, output_kind="int8", columns=19,
-                     numbers=numbers, factor=None, status=status)], np.array([0, 5]))  # fmt: skip
+                     numbers=numbers, factors=0, status=status.ctypes.data)], np.array([0, 5]))  # fmt: skip
     assert status[0] == 0 and (out.read() == 18).all()
 
 

@@ -25,7 +25,8 @@ def written(x, kind, numbers, factor, threads):
     out, status, numbers = Rows(kind, *x.shape), np.zeros(1, np.int64), np.array(numbers, np.float32)
     op = sparse_dense_op(
         out=out.place, out_kind=kind, starts=x.indptr.ctypes.data, columns=x.indices.ctypes.data,
-        values=x.data.ctypes.data, numbers=numbers, factor=factor, scratch=64, status=status,
+        values=x.data.ctypes.data, numbers=numbers, factors=0 if factor is None else factor.ctypes.data,
+        scratch=64, status=status.ctypes.data,
     )  # fmt: skip
     run([op], np.array([0, 1, 9, ROWS]), 128, threads=threads)
     assert out.intact()
