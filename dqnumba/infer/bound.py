@@ -45,6 +45,8 @@ class BoundModel:
         a graph, that this does not cover runs step by step on ``numba``.
     templates : Templates, optional
         Of the program: what was planned for other graphs.
+    once : bool
+        It will be called once.
 
     Attributes
     ----------
@@ -55,8 +57,9 @@ class BoundModel:
     """
 
     def __init__(
-        self, program: Program, graph: Graph, backend: ModuleType, templates: Templates | None = None
-    ) -> None:
+        self, program: Program, graph: Graph, backend: ModuleType, templates: Templates | None = None, *,
+        once: bool = False,
+    ) -> None:  # fmt: skip
         check_graph(program, graph)
         self.program, self.graph = program, graph
         self._lock = threading.RLock()
@@ -71,7 +74,7 @@ class BoundModel:
             backend = integer
             try:
                 self._templates = templates or Templates(program)
-                self._plan = self._templates.plan(graph)
+                self._plan = self._templates.plan(graph, once=once)
             except Unplanned as reason:
                 self.reason = str(reason)
         self.backend = "dot" if self._plan else "numba" if backend is integer else name.rsplit(".", 1)[-1]

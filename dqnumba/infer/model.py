@@ -74,12 +74,15 @@ class IntegerModel:
         MemoryRiskError
             If tables and buffers do not fit into the memory that is free.
         """
+        return self._bind(graph, backend, once=False)
+
+    def _bind(self, graph: Graph, backend: str | None, *, once: bool) -> BoundModel:
         kernels = choose_backend(backend)
         if self._templates is None and kernels.__name__.endswith("dot.functions"):
             from .plan import Templates
 
             self._templates = Templates(self.program)
-        return BoundModel(self.program, graph, kernels, self._templates)
+        return BoundModel(self.program, graph, kernels, self._templates, once=once)
 
     def estimate(self, graph: Graph, *, backend: str | None = None) -> Estimate:
         """What :meth:`bind` and a call would take on ``graph``: memory, and how far each sum can reach.
@@ -95,7 +98,7 @@ class IntegerModel:
 
     def __call__(self, graph: Graph, *, backend: str | None = None) -> NDArray[np.float32]:
         """Logits of ``graph``: float32, (num_nodes, out_channels) or (num_graphs, out_channels)."""
-        return self.bind(graph, backend=backend)()
+        return self._bind(graph, backend, once=True)()
 
     @property
     def nbytes(self) -> int:

@@ -9,7 +9,20 @@ import numpy as np
 import pytest
 
 pytest.importorskip("bench.models", reason="bench/ stands beside the package, in a checkout only")
-from bench import goals, kernel_cases, kernels, limits, machine, models, peers, post_training, report, timing, workloads
+from bench import (
+    goals,
+    kernel_cases,
+    kernels,
+    limits,
+    machine,
+    models,
+    peers,
+    post_training,
+    report,
+    stream,
+    timing,
+    workloads,
+)
 from dqnumba import Graph
 
 # Importing PyG makes torch complain about itself.
@@ -162,3 +175,14 @@ def test_post_training(tmp_path, capsys):
     assert len(models) == 1
     post_training.main([*argv, "--work", str(tmp_path / "models")])  # what is trained is not trained again
     assert [path.stat().st_mtime_ns for path in models] == before
+
+
+def test_a_stream_of_graphs():
+    rng = np.random.default_rng(0)
+    rings = [np.stack([np.arange(n), (np.arange(n) + 1) % n]) for n in (3, 9, 20)]
+    arrays = [(ring, rng.standard_normal((ring.shape[1], 64), dtype=np.float32)) for ring in rings]
+    cell = stream.measure("gin", arrays, repeats=1, budget=0.0)
+    assert cell["failures"] == [] and cell["graphs"] == 3
+    assert cell["contenders"]["int8"]["median_ms"] > 0
+    text = stream.table({"cells": {"gin": cell}})
+    assert text.splitlines()[2].startswith("| gin |") and (cell["speedup"]["int8 vs pyg"] is None or "x |" in text)

@@ -13,7 +13,7 @@ from small_models import FEATURES, features, random_batch, random_graph, trained
 
 import dqnumba as dq
 from dqnumba.graph import batch
-from dqnumba.infer.plan import Plan, layout, ranges
+from dqnumba.infer.plan import Plan, layout, ranges, template
 from dqnumba.infer.plan.ranges import closed_boundaries, group_rows
 from dqnumba.kernels import integer_threads
 from dqnumba.kernels.dot.ranges import RangeLaunch
@@ -78,6 +78,7 @@ def test_no_ranges_where_one_part_outweighs_the_others(monkeypatch):
 @pytest.fixture
 def tiny_ranges(monkeypatch):
     """Ranges of a few molecules, and threads however small the graph."""
+    monkeypatch.setattr(template, "_AS_FAST", 0)  # each graph gets a plan of its own
     monkeypatch.setattr(ranges, "_LEAST", 20)
     monkeypatch.setattr(layout, "_RANGE_BYTES", 20_000)
     monkeypatch.setattr(integer_threads, "PARALLEL_WORK", 1)

@@ -18,6 +18,7 @@ from plan_checks import check
 from small_models import CATEGORIES, FEATURES, MODELS, features, random_batch, random_graph, trained
 
 import dqnumba as dq
+from dqnumba.graph import batch
 from dqnumba.infer.plan import Plan, levels, template
 from dqnumba.infer.plan.levels import Levels, asked_edges, levels_of
 from dqnumba.infer.plan.template import LinkedPlan
@@ -57,18 +58,23 @@ def graphs(kind):
     yield graph_of([], 1, kind)
     yield graph_of([[0], [0]], 1, kind)
     yield graph_of([], 7, kind)
-    for nodes, degree in ((64, 8), (65, 8), (64, 9), (2, 40), (129, 256), (130, 257), (2048, 3), (2049, 3)):
+    for nodes, degree in ((64, 8), (65, 8), (64, 9), (2, 40), (129, 256), (130, 257), (4096, 3), (4097, 3)):
         yield star(degree, nodes, degree % 2, kind)
     for seed in range(5):
         yield random_graph(seed, 3 + 31 * seed, kind, degree=1 + seed)
+    yield random_batch(1, kind)[0]
+    yield batch([graph_of([], 0, kind), star(3, 5, kind=kind), *[graph_of([], 0, kind)] * 70])
 
 
 @pytest.mark.compiled
 @pytest.mark.parametrize(("name", "readout", "kind"), random.Random(5).sample(KINDS, 12))
 def test_graph_after_graph(name, readout, kind):
     imodel = model(name, readout, kind)
-    linked = sum(isinstance(check(imodel, graph, repeats=1)._plan, LinkedPlan) for graph in graphs(kind))
-    assert linked >= 10 and len(imodel._templates._made) >= 4
+    for graph in graphs(kind):
+        bound = check(imodel, graph, repeats=1)
+        assert isinstance(bound._plan, LinkedPlan) == (graph.num_nodes <= 256 >= graph.in_degree.max())
+        assert imodel(graph, backend="dot").tobytes() == bound().tobytes()
+    assert len(imodel._templates._made) >= 7
 
 
 @settings(max_examples=60)
@@ -119,11 +125,13 @@ def test_levels():
     gcn, sage = model("gcn"), model("sage")
     assert levels_of(asked(gcn), star(5, 20)) == Levels(64, 8, "remove")
     assert levels_of(asked(gcn), star(9, 65)) == Levels(128, 16, "remove")
-    assert levels_of(asked(gcn), star(256, 2048)) == Levels(2048, 256, "remove")
-    assert levels_of(asked(gcn), star(257, 2048)) is None and levels_of(asked(gcn), star(9, 2049)) is None
+    assert levels_of(asked(gcn), star(256, 4096)) == Levels(4096, 256, "remove")
+    assert levels_of(asked(gcn), star(257, 4096)) is None and levels_of(asked(gcn), star(9, 4097)) is None
     assert levels_of(asked(gcn), random_graph(0, kind="sparse")) is None
-    assert levels_of(asked(gcn), random_batch(0)[0]) is None
     assert levels_of(asked(gcn), random_batch(0, sizes=(9,))[0]) == Levels(64, 8, "remove")
+    assert levels_of(asked(gcn), random_batch(0, sizes=(9, 60))[0]).nodes == 128
+    assert levels_of(asked(gcn), batch([star(1, 3), *[graph_of([], 0)] * 70])).nodes == 128
+    assert levels_of(asked(gcn), batch([star(1, 3), *[graph_of([], 0)] * 5000])) is None
     loops = star(8, 20, loops=True)  # nine edges with the loop
     assert levels_of(asked(gcn), loops) == Levels(64, 8, "remove")
     assert levels_of(asked(sage), loops) == Levels(64, 16, "keep")
@@ -223,5 +231,6 @@ def test_graphs_are_not_kept():
 def test_the_estimate_says_what_is_taken():
     imodel = model("gat")
     for graph in graphs("dense"):
-        bound = imodel.bind(graph, backend="dot")
-        assert imodel.estimate(graph, backend="dot").workspace_bytes == bound.workspace_bytes
+        said = imodel.estimate(graph, backend="dot").workspace_bytes
+        for once in (False, True):
+            assert imodel._bind(graph, "dot", once=once).workspace_bytes <= said

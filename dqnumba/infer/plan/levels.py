@@ -23,12 +23,13 @@ from .units import Unit, Unplanned, make_units
 
 __all__ = ["LevelBinding", "Levels", "asked_edges", "level_layout", "levels_of"]
 
-_MOST_NODES, _MOST_DEGREE = 2048, 256
+_MOST_NODES, _MOST_DEGREE = 4096, 256
 _LEAST_NODES, _LEAST_DEGREE = 64, 8
 
 
 class Levels(NamedTuple):
-    """Graphs of one to ``nodes`` nodes whose in-degrees are at most ``degree``, both powers of two.
+    """Graphs, or batches of at most so many, of one to ``nodes`` nodes whose in-degrees are at most ``degree``, both
+    powers of two.
 
     In-degrees count the edges of ``Graph.adjacency(loops)``, "keep" or "remove".
     """
@@ -41,10 +42,11 @@ class Levels(NamedTuple):
 def levels_of(asked: frozenset[str], graph: Graph) -> Levels | None:
     """The levels that a graph belongs to, for a program with these :func:`asked_edges`.
 
-    None if it is large, a batch, or has sparse features, or if the program counts self-loops as they come in one place
+    None if it is large or has sparse features, or if the program counts self-loops as they come in one place
     and not in another, and the graph has some.
     """
-    if graph.num_graphs != 1 or not 1 <= graph.num_nodes <= _MOST_NODES or isinstance(graph.x, SparseFeatures):
+    rows = max(graph.num_nodes, graph.num_graphs)
+    if not 1 <= graph.num_nodes <= rows <= _MOST_NODES or isinstance(graph.x, SparseFeatures):
         return None
     loops = "remove"  # "add" counts one more
     if "keep" in asked:
@@ -54,7 +56,7 @@ def levels_of(asked: frozenset[str], graph: Graph) -> Levels | None:
     degree = int(graph.adjacency(loops).in_degree.max())
     if degree > _MOST_DEGREE:
         return None
-    return Levels(_power_of_two(graph.num_nodes, _LEAST_NODES), _power_of_two(degree, _LEAST_DEGREE), loops)
+    return Levels(_power_of_two(rows, _LEAST_NODES), _power_of_two(degree, _LEAST_DEGREE), loops)
 
 
 def asked_edges(program: Program) -> frozenset[str]:
@@ -104,7 +106,7 @@ class LevelBinding(Binding):
 
     def count(self, rows: str) -> int:
         """Number of rows of a kind that a graph can have."""
-        return 1 if rows == "graph" else super().count(rows)
+        return self.graph.num_nodes if rows == "graph" else super().count(rows)
 
 
 def level_layout(program: Program, levels: Levels) -> tuple[list[Unit], LevelBinding, Layout] | None:
