@@ -25,6 +25,8 @@ from dqnumba.infer.plan.template import LinkedPlan
 from dqnumba.kernels import integer_threads
 from dqnumba.kernels.dot import fold
 
+pytestmark = pytest.mark.compiled
+
 KINDS = [(model, readout, kind) for model in MODELS for readout in (None, "mean", "sum", "max")
          for kind in ("dense", "embedding")]  # fmt: skip
 
@@ -66,7 +68,6 @@ def graphs(kind):
     yield batch([graph_of([], 0, kind), star(3, 5, kind=kind), *[graph_of([], 0, kind)] * 70])
 
 
-@pytest.mark.compiled
 @pytest.mark.parametrize(("name", "readout", "kind"), random.Random(5).sample(KINDS, 12))
 def test_graph_after_graph(name, readout, kind):
     imodel = model(name, readout, kind)
