@@ -11,7 +11,7 @@ from .common import emit, note, source_from, table
 from .options import add_output_options, add_run_options, add_source_options, count
 
 HELP = "Time a model file on a graph, or on one graph and a batch of a data set."
-MORE = "Each backend runs on one thread and on all of them."
+MORE = "Each backend runs on one thread and on all of them; `bind` is what a new graph takes before its first run."
 EXAMPLES = ("dqnumba bench F.safetensors --dataset cora", "dqnumba bench F.safetensors --graph g.npz --plot times.svg")
 
 
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from ..infer import load
     from ..report import check_picture, save_picture
     from ..report.curves import speed_chart
-    from ..report.speed import interleaved, quartiles
+    from ..report.speed import binding_ms, interleaved, quartiles
     from ..train.evaluate import check_task
     from ..train.source import load_source
     from .common import make_progress
@@ -52,13 +52,14 @@ def run(args: argparse.Namespace) -> int:
     rows = []
     for what, graph in graphs.items():
         bound = {name: model.bind(graph, backend=name) for name in ([args.backend] if args.backend else _backends())}
+        binding = {name: binding_ms(model, graph, name) for name in bound}
         calls = {name: partial(b, out=np.empty_like(b())) for name, b in bound.items()}
         runs = {(name, threads): (call, threads) for name, call in calls.items() for threads in sorted({1, most})}
         for (name, threads), ms in interleaved(runs, args.repeats).items():
             rows.append({
                 "what": what, "nodes": graph.num_nodes, "edges": graph.num_edges, "backend": bound[name].backend,
                 "backend_reason": bound[name].reason, "threads": threads, **quartiles(ms),
-                "workspace_bytes": bound[name].workspace_bytes,
+                "bind_ms": binding[name], "workspace_bytes": bound[name].workspace_bytes,
             })  # fmt: skip
     content = {"file": str(args.file), "data": data.name or args.graph, "program_bytes": model.program.nbytes,
                "repeats": args.repeats, "times": rows}  # fmt: skip
@@ -77,13 +78,13 @@ def _backends() -> list[str]:
 
 
 def _text(content: dict[str, Any]) -> str:
-    rows: list[list[Any]] = [["", "backend", "threads", "ms (median)", "quartiles", "workspace"]]
+    rows: list[list[Any]] = [["", "backend", "threads", "ms (median)", "quartiles", "ms to bind", "workspace"]]
     last = None
     for row in content["times"]:
         name = f"{row['what']}: {row['nodes']:,} nodes, {row['edges']:,} edges"
         rows.append([name if name != last else "", row["backend"], row["threads"], f"{row['median_ms']:.4g}",
                      f"{row['q1_ms']:.4g} - {row['q3_ms']:.4g}",
-                     f"{row['workspace_bytes'] / 1024:,.0f} KiB"])  # fmt: skip
+                     f"{row['bind_ms']:.3g}", f"{row['workspace_bytes'] / 1024:,.0f} KiB"])  # fmt: skip
         last = name
     lines = [f"{content['file']}: {content['program_bytes'] / 1024:,.1f} KiB", table(rows)]
     reasons = {row["backend_reason"] for row in content["times"] if row["backend_reason"]}

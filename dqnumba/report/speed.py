@@ -18,7 +18,7 @@ from ..graph import Graph
 from ..infer import IntegerModel
 from ..train.evaluate import predict
 
-__all__ = ["interleaved", "machine", "measure_speed", "quartiles"]
+__all__ = ["binding_ms", "interleaved", "machine", "measure_speed", "quartiles"]
 
 SHORTEST = 0.02
 """Seconds of a sample: shorter calls are repeated in it."""
@@ -71,6 +71,18 @@ def interleaved(
     finally:
         numba.set_num_threads(before)
     return found
+
+
+def binding_ms(model: IntegerModel, graph: Graph, backend: str | None, repeats: int = 5) -> float:
+    """Milliseconds that ``bind`` takes on a graph that is new to it: median, what is compiled first aside."""
+    model.bind(graph, backend=backend)
+    times: list[float] = []
+    while len(times) < repeats and sum(times) < 1.0:
+        new = graph.replace()  # keeps nothing that was derived from the other
+        started = time.perf_counter()
+        model.bind(new, backend=backend)
+        times.append(time.perf_counter() - started)
+    return 1e3 * float(np.median(times))
 
 
 def quartiles(samples: list[float]) -> dict[str, float]:

@@ -252,7 +252,7 @@ def test_bench_times_backends_and_threads(call, trained, graph_file):
     assert {row["threads"] for row in times} == {1, before}
     for row in times:
         assert 0 < row["q1_ms"] <= row["median_ms"] <= row["q3_ms"] and row["nodes"] == 80
-        assert row["workspace_bytes"] > 0 and row["backend_reason"] is None
+        assert row["workspace_bytes"] > 0 and row["backend_reason"] is None and row["bind_ms"] > 0
     assert numba.get_num_threads() == before
     text = call("bench", trained, "--graph", graph_file, "--repeats", 1, "--backend", "dot", "--quiet").out
     assert "dot" in text and "numba" not in text and "80 nodes" in text

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -80,12 +81,12 @@ class FoldedStage:
         self.constant = self.constant + half + (bias << total)
         self.right = total
 
-    @property
+    @cached_property
     def left(self) -> NDArray[np.int64]:
         """Shift of x to the left before the multiplication, as ``multiplier``."""
         return np.where(self.multiplier == 0, 0, np.maximum(32 - self.shift, 0))
 
-    @property
+    @cached_property
     def down(self) -> NDArray[np.int64]:
         """Shift of the constant to the left, and further shift of the sum to the right, as ``multiplier``."""
         return np.where(self.multiplier == 0, 0, np.maximum(self.shift - 32, 0))

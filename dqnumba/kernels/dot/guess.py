@@ -43,6 +43,7 @@ __all__ = ["Guess", "factors", "guess_of", "share_in_doubt"]
 
 _U = 2.0**-24
 _SLACK = 1 + 2.0**-10
+_SAMPLES = 1 << 12  # a share of one in 512, which is much, are eight of them
 _CODES = {"int4": 8, "int8": 128, "int16": 32768}
 
 
@@ -122,7 +123,7 @@ def share_in_doubt(fold: Fold, guess: Guess, low: int, high: int, own: Own | Non
     scale = [values[(channel if stage.kind == "channel" else row) % len(values)]
              for stage in fold.folded for values in [factors(stage)]]  # fmt: skip
     gain = np.broadcast_to(functools.reduce(np.multiply, scale), (row.size, channel.size))
-    t = rng.uniform(-1, 1, ((1 << 14) // gain.size, *gain.shape)) * (high - low) / np.maximum(np.abs(gain), 2.0**-31)
+    t = rng.uniform(-1, 1, (_SAMPLES // gain.size, *gain.shape)) * (high - low) / np.maximum(np.abs(gain), 2.0**-31)
     if own:
         t = np.ldexp(np.rint(np.ldexp(t, -own.left)), own.left) + own.weight * rng.integers(-128, 128, t.shape)
     for stage, factor in zip(fold.folded, scale, strict=True):
