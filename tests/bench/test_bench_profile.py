@@ -85,7 +85,7 @@ def test_parts_of_a_launch_do_the_same_as_the_whole():
 def test_what_has_no_plan_is_refused(monkeypatch):
     from dqnumba.infer import plan
 
-    def unplanned(*arguments):
+    def unplanned(*arguments, **options):
         raise plan.Unplanned("nothing for vectors")
 
     monkeypatch.setattr(plan.Templates, "plan", unplanned)

@@ -81,7 +81,8 @@ class Plan:
                 phases.append(Phase(part.ops, ranges.blocks(part.group[1], rows)))
             else:
                 phases.append(Phase(part.ops, _blocks(bound, records, part, rows)))
-        work = elementary_operations(units, lambda unit: bound.registers[unit.output].array.size, graph)
+        written = {unit.output: bound.registers[unit.output].array.size for unit in units}
+        work = elementary_operations(units, lambda unit: written[unit.output], graph.num_nodes, graph.num_edges)
         if ranges:
             self.launch = RangeLaunch(phases, firsts, ranges.nodes, layout.range_bytes, records.scratch_bytes, work)
         else:
@@ -146,7 +147,7 @@ def _blocks(bound: Binding, records: Records, part: Part, rows: int) -> NDArray[
     return row_blocks(bound.graph_ptr if unit.kind.startswith("pool") else records.edges(unit).indptr, rows)
 
 
-def elementary_operations(units: list[Unit], size: Callable[[Unit], int], graph: Graph) -> int:
+def elementary_operations(units: list[Unit], size: Callable[[Unit], int], nodes: int, edges: int) -> int:
     """How many there are, roughly: what decides whether threads are worth waking; ``size`` says how many values a unit
     writes."""
     total = 0
@@ -154,8 +155,8 @@ def elementary_operations(units: list[Unit], size: Callable[[Unit], int], graph:
         if unit.kind == "matmul":
             total += size(unit) * (1 + sum(source.channels for source in unit.reads) // 64)
         elif unit.gathers:
-            edges = graph.num_edges if unit.rows == "node" else graph.num_nodes
-            total += edges * unit.gathers[-1].channels // 8 + size(unit)
+            terms = edges if unit.rows == "node" else nodes
+            total += terms * unit.gathers[-1].channels // 8 + size(unit)
         else:
             total += 2 * size(unit)
     return total

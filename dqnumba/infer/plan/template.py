@@ -17,6 +17,7 @@ from ...graph import Graph
 from ...kernels.dot.blocks import row_blocks
 from ...kernels.dot.gather_vectors import pad_indices
 from ...kernels.dot.launch import Launch, Phase, aligned, even_blocks
+from ...kernels.dot.matmul_pack import address
 from ...kernels.dot.micro import FIELDS
 from ..binding import Binding
 from ..execute import check_categories
@@ -119,7 +120,14 @@ class Template:
                 by, of = ("graphs", "") if unit.kind.startswith("pool") else ("edges", gathered_edges(unit)[0])
             self.parts.append(_Part(len(part.ops), layout.block_rows[part.group], by, of))
         self.scratch_bytes, self.layout_bytes = records.scratch_bytes, layout_bytes(layout)
+        # Of a node, an edge, a graph.
+        self.work = [_operations(self.units, *(8 * (k == what) for what in range(3))) / 8 for k in range(3)]
         self.tables = [program.tensors[s.tensors["table"]] for s in program.steps if s.op == "lookup"]
+
+
+def _operations(units: list[Unit], nodes: int, edges: int, graphs: int) -> int:
+    counts = {"node": nodes, "graph": graphs}
+    return elementary_operations(units, lambda u: counts[u.rows] * u.steps[-1].channels, nodes, edges)
 
 
 class LinkedPlan(Plan):
@@ -158,7 +166,7 @@ class LinkedPlan(Plan):
             arrays.append(array)
         self._keep = (template, arrays)
         ops = template.ops.copy()
-        ops[template.places] += np.array([array.ctypes.data for array in arrays])[template.numbers]
+        ops[template.places] += np.array([address(array) for array in arrays])[template.numbers]
         counts = {"node": graph.num_nodes, "graph": graph.num_graphs}
         blocks: dict[tuple, NDArray[np.int64]] = {}
         phases, first = [], 0
@@ -171,7 +179,8 @@ class LinkedPlan(Plan):
                     blocks[key] = even_blocks(counts[of], rows)
             phases.append(Phase(ops[first : first + count], blocks[key]))
             first += count
-        work = elementary_operations(template.units, lambda u: counts[u.rows] * u.steps[-1].channels, graph)
+        a_node, an_edge, a_graph = template.work
+        work = int(graph.num_nodes * a_node + graph.num_edges * an_edge + graph.num_graphs * a_graph)
         self.launch = Launch(phases, template.scratch_bytes, work)
 
 

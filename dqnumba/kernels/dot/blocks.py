@@ -30,7 +30,8 @@ def row_blocks(indptr: np.ndarray, rows: int = 64, edges: int | None = None) -> 
     indptr = np.asarray(indptr, np.int64)
     if edges is None:
         edges = max(1024, 4 * rows * int(indptr[-1] - indptr[0]) // count)
-    bounds = np.append(np.arange(0, count, rows, dtype=np.int64), count)
+    bounds = np.arange(0, count + rows, rows)
+    bounds[-1] = count
     work = np.diff(indptr[bounds])
     if not (work > edges).any():
         return bounds

@@ -30,7 +30,9 @@ def aligned(rows: int, row_bytes: int) -> NDArray[np.int8]:
 
 def even_blocks(rows: int, size: int = BLOCK_ROWS) -> NDArray[np.int64]:
     """Bounds of blocks of ``size`` rows: (blocks + 1,) int64."""
-    return np.append(np.arange(0, rows, size), rows).astype(np.int64)
+    bounds = np.arange(0, rows + size, size)
+    bounds[-1] = rows
+    return bounds
 
 
 @dataclass
@@ -39,18 +41,19 @@ class Phase:
 
     Attributes
     ----------
-    ops : sequence of records
+    ops : sequence of records, or a table of them
     bounds : int64 (blocks + 1,)
         Rows at which the blocks begin and end.
     """
 
-    ops: Sequence[NDArray[np.int64]]
+    ops: Sequence[NDArray[np.int64]] | NDArray[np.int64]
     bounds: NDArray[np.int64]
 
 
 def phase_tables(phases: Sequence[Phase]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Records, phases and bounds as the tables of the executor."""
-    ops = np.array([op for phase in phases for op in phase.ops], np.int64).reshape(-1, FIELDS)
+    tables = [np.asarray(phase.ops, np.int64).reshape(-1, FIELDS) for phase in phases]
+    ops = np.concatenate([np.zeros((0, FIELDS), np.int64), *tables])
     table = np.zeros((len(phases), 4), np.int64)
     op = entry = 0
     for row, phase in zip(table, phases, strict=True):
