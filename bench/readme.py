@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from . import post_training, report
+from . import post_training, report, stream
 from .accuracy import goals, published, tables
 from .accuracy.cells import parse_cell
 from .reliability import table as reliability
@@ -83,6 +83,7 @@ def blocks(results: Path) -> dict[str, dict[str, str]]:
     return {
         "README.md": {
             "speed": speed_table(report.load(results / "models.json")),
+            "stream": stream.table(report.load(results / "stream.json")),
             "accuracy": accuracy_table(results / "accuracy"),
         },
         "docs/import.md": {
