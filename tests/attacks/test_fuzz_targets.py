@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import random
+import time
 from pathlib import Path
 
 import pytest
 
 from bench.reliability import __main__ as command
-from bench.reliability import fuzz
+from bench.reliability import fuzz, fuzz_target
 from bench.reliability.fuzz_target import Target, ran_out_of_memory
 from bench.reliability.mutators import mutate
 from bench.reliability.readers import READERS, Reader
@@ -113,3 +114,18 @@ def test_sittings_add_up(tmp_path, monkeypatch):
     assert kept["readers"]["note"] == expected
     assert [s["reader"] for s in kept["sittings"]] == ["note", "note", "idx"]
     assert Path(tmp_path / "fuzz.json").exists()
+
+
+def test_what_works_for_long_is_slow_and_what_waits_is_not(monkeypatch):
+    """A busy machine makes everything wait."""
+
+    def work(path):
+        end = time.process_time() + 0.1
+        while time.process_time() < end:
+            pass
+
+    for read, wrong in ((work, "slow"), (lambda path: time.sleep(0.1), None)):
+        monkeypatch.setattr(fuzz_target, "SLOW", 0.05)
+        monkeypatch.setitem(READERS, "note", Reader(read, "note", (DataError,), ()))
+        with Target("note") as target:
+            assert target(b"") == wrong

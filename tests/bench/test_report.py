@@ -40,6 +40,10 @@ def test_speed_table():
 
 def test_readme_command(tmp_path, monkeypatch):
     (tmp_path / "models.json").write_text(json.dumps({"cells": {"cora gcn": CELL}}))
+    times = {"median_ms": 0.2, "q1_ms": 0.1, "q3_ms": 0.3}
+    one = {"contenders": {"int8": times, "int8 in one batch": times, "pyg": {"absent": "not installed"}},
+           "speedup": {"int8 vs pyg": None, "int8 in one batch vs pyg": None}}  # fmt: skip
+    (tmp_path / "stream.json").write_text(json.dumps({"cells": {"gcn": one}}))
     for page, names in readme.blocks(tmp_path).items():
         marks = "".join(f"{readme.BEGIN.format(name)}\n{readme.END}\n" for name in names)
         (tmp_path / page).parent.mkdir(exist_ok=True)
@@ -59,6 +63,7 @@ def test_readme_command(tmp_path, monkeypatch):
     page, imported, security = ((tmp_path / name).read_text() for name in readme.blocks(tmp_path))
     assert "| cora gin | 81.00 | 81.00 | -0.5 | 81.00 |" in imported
     assert imported.endswith("| 81.00 | - |\n\n<!-- end -->\ny\n")
+    assert "\n| gcn | 200 (100 - 300) | 200 (100 - 300) | - | - | - |\n" in page
     assert "| cora gcn |" in page and page.startswith("x\n")
     assert "310 kills, 1 times something lost or another end | 2026-02-03 |" in security
     assert security.count("not run yet | - |") == len(reliability_table.OUTCOMES) - 1
