@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
-from numpy.typing import NDArray
 
 from ...graph import Graph
 from ...kernels.dot.gather_vectors import pad_indices
@@ -23,14 +20,17 @@ class Edges:
         Which adjacency of the graph: "keep", "add" or "remove".
     own : bool
         The kernel adds each node's own row to what the lists say.
+
+    Attributes
+    ----------
+    indptr : int64 (N + 1,)
+    indices : int32, padded
+    terms : int64 (N,)
+        How many rows are added into each row.
     """
 
     def __init__(self, graph: Graph, loops: str, own: bool) -> None:
         self.own, adjacency = own, graph.adjacency(loops)
         self.indptr = adjacency.indptr
         self.indices = pad_indices(adjacency.indices)
-
-    @cached_property
-    def terms(self) -> NDArray[np.int64]:
-        """How many rows are added into each row."""
-        return np.diff(self.indptr) + int(self.own)
+        self.terms = np.diff(self.indptr) + int(own)

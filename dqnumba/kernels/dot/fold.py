@@ -25,7 +25,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -61,6 +60,9 @@ class FoldedStage:
     multiplier, shift : int64 arrays (R,), (1,) or (C,)
     constant : int64 (C,) or (1,)
     right : int
+    left, down : int64 arrays, as ``multiplier``
+        Shift of x to the left before the multiplication; shift of the constant to the left, and further shift of the
+        sum to the right.
     earlier : list of (float, int)
         Largest constant, and ``right``, before each merge: that intermediate result must not saturate either, and
         constants that cancel hide it.
@@ -73,6 +75,11 @@ class FoldedStage:
     right: int = 0
     earlier: list[tuple[float, int]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        # At once: before Python 3.12 a cached property holds a lock, which a process forked meanwhile never gets.
+        self.left = np.where(self.multiplier == 0, 0, np.maximum(32 - self.shift, 0))
+        self.down = np.where(self.multiplier == 0, 0, np.maximum(self.shift - 32, 0))
+
     def merge(self, down: int, bias: NDArray[np.int64]) -> None:
         """Take in ``((. + 2**(down - 1)) >> down) + bias``."""
         self.earlier.append((_largest(self.constant), self.right))
@@ -80,16 +87,6 @@ class FoldedStage:
         half = 1 << (total - 1) if down else 0
         self.constant = self.constant + half + (bias << total)
         self.right = total
-
-    @cached_property
-    def left(self) -> NDArray[np.int64]:
-        """Shift of x to the left before the multiplication, as ``multiplier``."""
-        return np.where(self.multiplier == 0, 0, np.maximum(32 - self.shift, 0))
-
-    @cached_property
-    def down(self) -> NDArray[np.int64]:
-        """Shift of the constant to the left, and further shift of the sum to the right, as ``multiplier``."""
-        return np.where(self.multiplier == 0, 0, np.maximum(self.shift - 32, 0))
 
     def reach(self, magnitude: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Largest number in a step, infinite if a shift is too far, and largest result, for each row."""
