@@ -240,7 +240,9 @@ def test_probe(tmp_path):
     table = probe.measure([QUICK, dataclasses.replace(QUICK, seed=2)], tmp_path, 1, lambda text: None)
     found = json.loads((tmp_path / estimate.COSTS).read_text())["cells"]["synthetic/gcn/dq/4/fused"]
     assert found["epoch_seconds"] > 0 and found["batches"] == 1
-    assert "synthetic/gcn/dq/4/fused" in table
+    row, total = (line for line in table.splitlines()[2:])
+    assert "synthetic/gcn/dq/4/fused" in row and row.endswith(f"| {estimate.duration(8 * found['epoch_seconds'])} |")
+    assert total.startswith("| all |") and total.endswith(row.rpartition("|")[0].rpartition("|")[2] + "|")
     assert estimate.Costs.load(tmp_path).of(QUICK) == pytest.approx(4 * found["epoch_seconds"])
 
 

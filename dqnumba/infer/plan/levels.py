@@ -102,7 +102,6 @@ class LevelBinding(Binding):
 
     def __init__(self, program: Program, levels: Levels) -> None:
         super().__init__(program, _Graph(program, levels), None)  # type: ignore[arg-type]
-        self.levels = levels
 
     def count(self, rows: str) -> int:
         """Number of rows of a kind that a graph can have."""
