@@ -212,7 +212,10 @@ def _curves(figure: Any, found: Sequence[dict[str, Any]]) -> bool:
         return False
     rows = (len(datasets) + 1) // 2
     figure.set_size_inches(13, 4.2 * rows)
-    for axes, dataset in zip(figure.subplots(rows, min(2, len(datasets)), squeeze=False).flat, datasets, strict=False):
+    panels = figure.subplots(rows, min(2, len(datasets)), squeeze=False).ravel()
+    for empty in panels[len(datasets) :]:
+        empty.remove()
+    for axes, dataset in zip(panels, datasets, strict=False):
         metric, unit, factor = _OF_GRAPHS[dataset]
         for name, group in sorted(groups.items()):
             cell = parse_cell(name)
